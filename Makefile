@@ -1,0 +1,85 @@
+# The dozen things people do here. `make help` lists them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+RUN     ?= .
+FUZZTIME ?= 30s
+GO_BUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## sidecar, controller and gatepost into bin/
+	@mkdir -p bin
+	$(GO_BUILD) -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## everything CI runs: units, race, control-plane tests, a real node
+	go vet -tags cluster,e2e ./...
+	go test ./...
+	CGO_ENABLED=1 go test -race ./policy/... ./token/... ./sidecar/... ./internal/... ./issuer/... 2>/dev/null || \
+	CGO_ENABLED=1 go test -race $$(go list ./policy/... ./token/... ./sidecar/... ./internal/...)
+	test/cluster/build
+	go test -tags cluster -p 1 -count 1 ./...
+	go test -tags e2e -p 1 -count 1 -timeout 30m -v -run '$(RUN)' ./test/cluster ./test/e2e
+
+.PHONY: lint
+lint: ## golangci-lint, built from its own module
+	go build -C internal/tools/lint -o ../../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run
+
+.PHONY: generate
+generate: ## CRDs, deep copies, config/ and the reference pages
+	go generate ./...
+
+.PHONY: verify
+verify: lint generate ## lint, and fail when something generated was not checked in
+	git diff --exit-code
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for name in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$target | cut -d' ' -f2); do \
+	    echo "== $$name ($$(dirname $$target))"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$target); \
+	  done; done
+
+.PHONY: e2e
+e2e: ## end-to-end tests on a real node (RUN=regex chooses)
+	go test -tags e2e -p 1 -count 1 -timeout 30m -v -run '$(RUN)' ./test/e2e
+
+.PHONY: soak
+soak: ## the long figures: twenty times what CI runs
+	GATEPOST_SOAK=20 go test -count 1 -timeout 6h -v ./...
+	GATEPOST_SOAK=20 go test -tags e2e -p 1 -count 1 -timeout 6h -v ./test/e2e
+
+.PHONY: bench
+bench: ## what authentication costs, as ratios within one run
+	go run ./test/bench
+
+.PHONY: demo
+demo: ## the main job on a real Kubernetes (DEMO_CLUSTER=current: on yours)
+	@test/demo/run
+
+.PHONY: cluster-up
+cluster-up: ## a one-node Kubernetes of this checkout (root on Linux)
+	@test/cluster/build
+	@test/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## end it
+	@test/cluster/down
+
+.PHONY: image
+image: build ## container images as tarballs in dist/, without a container engine
+	@test/cluster/images
+
+.PHONY: chart
+chart: ## package the Helm chart into dist/
+	@mkdir -p dist
+	$$(test/cluster/build --print)/helm package charts/gatepost -d dist
