@@ -1,0 +1,28 @@
+package policy
+
+import "strings"
+
+// FieldError is one thing that is wrong with a policy, and what to do about it.
+// +kubebuilder:object:generate=false
+type FieldError struct {
+	// Field is the path of the field below spec, for example jwt.providers[0].algorithms[1].
+	Field string
+	// Detail says what is wrong and how to put it right.
+	Detail string
+}
+
+// Error is the field and the detail.
+func (e FieldError) Error() string { return e.Field + ": " + e.Detail }
+
+// Errors is everything Compile found wrong, in the order of the fields.
+// +kubebuilder:object:generate=false
+type Errors []FieldError
+
+// Error joins all of them, one after another.
+func (e Errors) Error() string {
+	texts := make([]string, len(e))
+	for i, one := range e {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
