@@ -1,0 +1,59 @@
+// Command gatepost is the command line of Gatepost, also installed as
+// `kubectl gatepost`: it mints tokens for a test and judges requests against a
+// policy without a cluster, with the same code that the sidecar runs.
+//
+// Exit codes: 0 all went well; 1 a judgement was not as expected; 2 the input or
+// a flag was wrong.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set at link time.
+var version = "dev"
+
+// errUnexpected says that everything could be read and judged, and that a
+// judgement was not the expected one.
+var errUnexpected = errors.New("not as expected")
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now)) }
+
+func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
+	root := command(now)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUnexpected):
+		return 1
+	default:
+		fmt.Fprintln(stderr, "gatepost:", err)
+		return 2
+	}
+}
+
+func command(now func() time.Time) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gatepost",
+		Short:         "Authentication for AI agents on Kubernetes",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	tokens := &cobra.Command{Use: "token", Short: "Make tokens"}
+	tokens.AddCommand(mintCommand(now))
+	policies := &cobra.Command{Use: "policy", Short: "Check policies"}
+	policies.AddCommand(testCommand())
+	root.AddCommand(tokens, policies)
+	return root
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatepost.dev/gatepost/token"
+)
+
+const (
+	upstreamBody  = `{"reply":"the agent's answer has about this many bytes, as small answers do"}` + "\n"
+	manyTokens    = 1000
+	policyNoToken = `apiVersion: gatepost.dev/v1alpha1
+kind: AgentAuthPolicy
+metadata: {name: plain}
+spec:
+  exemptions:
+  - {methods: [POST], path: /agent}
+`
+	policyToken = `apiVersion: gatepost.dev/v1alpha1
+kind: AgentAuthPolicy
+metadata: {name: guarded}
+spec:
+  jwt:
+    providers:
+    - {name: hs, algorithms: [HS256], secretRef: {name: hs, keys: [current]}}
+    - {name: rs, algorithms: [RS256], issuers: [rs], signingKeyRef: {name: rs}}
+    - {name: es, algorithms: [ES256], issuers: [es], signingKeyRef: {name: es}}
+  authorization:
+    rules:
+    - name: run
+      operation: {methods: [POST], paths: [{value: /agent}]}
+      principal: {claims: [{name: role, values: [teacher]}]}
+`
+)
+
+// arena holds the processes of one run: an upstream and two sidecars.
+type arena struct {
+	dir       string
+	stop      context.CancelFunc
+	plain     process
+	guarded   process
+	upstream  string
+	processes []*exec.Cmd
+	keys      map[string]token.Key
+}
+
+type process struct {
+	address string
+	pid     int
+}
+
+func newArena(ctx context.Context) (_ *arena, err error) {
+	dir, err := os.MkdirTemp("", "gatepost-bench")
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	a := &arena{dir: dir, stop: stop}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err = a.writeKeys(); err != nil {
+		return nil, err
+	}
+	binary := filepath.Join(dir, "sidecar")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/sidecar")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stderr = os.Stderr
+	fmt.Println("building the sidecar")
+	if err = build.Run(); err != nil {
+		return nil, fmt.Errorf("building the sidecar: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	up, err := a.start(exec.CommandContext(ctx, self, "upstream"), "upstream")
+	if err != nil {
+		return nil, err
+	}
+	a.upstream = up.address
+	if a.plain, err = a.startSidecar(ctx, binary, "plain", policyNoToken); err != nil {
+		return nil, err
+	}
+	a.guarded, err = a.startSidecar(ctx, binary, "guarded", policyToken)
+	return a, err
+}
+
+// writeKeys makes one key per algorithm and lays them out as a keys directory.
+func (a *arena) writeKeys() error {
+	a.keys = map[string]token.Key{}
+	for _, alg := range []string{"HS256", "RS256", "ES256"} {
+		key, err := token.Generate(alg, rand.Reader)
+		if err != nil {
+			return fmt.Errorf("making a key for %s: %w", alg, err)
+		}
+		a.keys[alg] = key
+		file, content := "current", []byte(key.K)
+		if alg != "HS256" {
+			file = "jwks.json"
+			if content, err = token.PublicJWKS([]token.Key{key}); err != nil {
+				return err
+			}
+		}
+		dir := filepath.Join(a.dir, "keys", strings.ToLower(alg[:2]))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *arena) startSidecar(ctx context.Context, binary, name, policy string) (process, error) {
+	file := filepath.Join(a.dir, name+".yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		return process{}, err
+	}
+	// One thread for the proxy, as in a pod with a small CPU request; the rest of
+	// the machine is for the load and the upstream.
+	command := exec.CommandContext(ctx, binary, "--policy", file, "--keys", filepath.Join(a.dir, "keys"),
+		"--listen", "127.0.0.1:0", "--upstream", "http://"+a.upstream, "--admin", "127.0.0.1:0", "--log-level", "error")
+	command.Env = append(os.Environ(), "GOMAXPROCS=1")
+	return a.start(command, name)
+}
+
+// start starts a command that says on its standard error, as a JSON log record or
+// as plain text, where it listens: "listen":"ADDRESS" or listen=ADDRESS.
+func (a *arena) start(command *exec.Cmd, name string) (process, error) {
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		return process{}, err
+	}
+	if err := command.Start(); err != nil {
+		return process{}, err
+	}
+	a.processes = append(a.processes, command)
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		var record struct {
+			Listen string `json:"listen"`
+		}
+		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Listen != "" {
+			go func() {
+				for lines.Scan() { // the pipe must not fill up
+				}
+			}()
+			return process{address: record.Listen, pid: command.Process.Pid}, nil
+		}
+		fmt.Fprintln(os.Stderr, lines.Text())
+	}
+	return process{}, fmt.Errorf("%s ended before it listened", name)
+}
+
+func (a *arena) close() {
+	a.stop()
+	for _, p := range a.processes {
+		_ = p.Wait()
+	}
+	_ = os.RemoveAll(a.dir)
+}
+
+func (a *arena) contenders() ([]*contender, error) {
+	plain := [][]byte{request("")}
+	list := []*contender{
+		{name: "no_token", address: a.plain.address, pid: a.plain.pid, requests: plain},
+		{name: "control", address: a.plain.address, pid: a.plain.pid, requests: plain},
+	}
+	for _, alg := range []string{"HS256", "RS256", "ES256"} {
+		for _, many := range []int{1, manyTokens} {
+			requests, err := a.tokens(alg, many)
+			if err != nil {
+				return nil, err
+			}
+			name := fmt.Sprintf("%s_%d_tokens", strings.ToLower(alg), many)
+			list = append(list, &contender{name: name, address: a.guarded.address, pid: a.guarded.pid, requests: requests})
+		}
+	}
+	return list, nil
+}
+
+func (a *arena) tokens(alg string, n int) ([][]byte, error) {
+	key := a.keys[alg]
+	requests := make([][]byte, n)
+	for i := range requests {
+		claims := map[string]any{
+			"sub": fmt.Sprintf("user-%d", i), "role": "teacher", "email": "someone@example.com", "name": "Some One",
+			"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "tenant_id": "t-1",
+		}
+		if alg != "HS256" {
+			claims["iss"] = strings.ToLower(alg[:2])
+		}
+		compact, err := token.Mint(key, nil, claims)
+		if err != nil {
+			return nil, err
+		}
+		requests[i] = request(compact)
+	}
+	return requests, nil
+}
+
+func request(bearer string) []byte {
+	body := `{"message":"` + strings.Repeat("hello ", 30) + `"}`
+	var b strings.Builder
+	b.WriteString("POST /agent HTTP/1.1\r\nHost: agent.example\r\nContent-Type: application/json\r\n")
+	fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
+	if bearer != "" {
+		b.WriteString("Authorization: Bearer " + bearer + "\r\n")
+	}
+	b.WriteString("\r\n" + body)
+	return []byte(b.String())
+}
+
+// serveUpstream is the agent: it answers every request alike.
+func serveUpstream() {
+	var config net.ListenConfig
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Fprintf(os.Stderr, "{\"listen\":%q}\n", listener.Addr())
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(upstreamBody))
+	})}
+	_ = server.Serve(listener)
+}
