@@ -2,7 +2,6 @@ package token
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,27 +38,3 @@ func (k Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, k.St
 func (k Key) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("kid", k.KID), slog.String("alg", k.Alg))
 }
-
-// KeySet is an immutable set of verification keys. A nil or empty set verifies
-// nothing. It is a Source that never changes.
-type KeySet struct{}
-
-// NewKeySet makes a set of the keys that are sound, in their order, and one
-// error for each that is not: wrong type, curve or size for its algorithm, a
-// private or symmetric JWK, a secret that CheckSecret refuses, a kid that
-// occurs twice (both are out). Errors name the key by its id, never by its
-// material.
-func NewKeySet(keys []Key) (*KeySet, []error) { return &KeySet{}, []error{errNotBuilt} }
-
-// ParseJWKS reads a JSON Web Key Set (RFC 7517 section 5) of public keys, at
-// most 100. A bad key is left out with an error and the rest stays; the set is
-// nil only when the document itself cannot be read.
-func ParseJWKS(data []byte) (*KeySet, []error) { return nil, []error{errNotBuilt} }
-
-// Len is the number of keys.
-func (s *KeySet) Len() int { return 0 }
-
-// KIDs are the ids of the keys that have one, in their order.
-func (s *KeySet) KIDs() []string { return nil }
-
-var errNotBuilt = errors.New("not built")

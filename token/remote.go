@@ -79,3 +79,5 @@ func (r *Remote) current(time.Time) *KeySet { return nil }
 func (r *Remote) await(context.Context, string, time.Time) (*KeySet, Lookup) {
 	return nil, LookupFailed
 }
+
+func (r *Remote) lastSuccess() time.Time { return time.Time{} }

@@ -1,6 +1,8 @@
 package token
 
 import (
+	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -40,5 +42,49 @@ var (
 // length. Errors wrap ErrSecretTooShort or ErrSecretLooksLikeKey and never quote
 // the secret.
 func CheckSecret(alg string, secret []byte, allowShort bool) error {
-	return ErrSecretTooShort
+	chosen := algorithmNamed(alg)
+	if chosen == noAlgorithm || algorithms[chosen].family != familyHMAC {
+		return fmt.Errorf("%q is not an algorithm for secrets: use HS256, HS384 or HS512", alg)
+	}
+	if looksLikeKey(secret) {
+		return ErrSecretLooksLikeKey
+	}
+	if len(secret) == 0 || (len(secret) < algorithms[chosen].hash.Size() && !allowShort) {
+		return ErrSecretTooShort
+	}
+	return nil
+}
+
+// looksLikeKey recognises the forms in which people paste a public key where a
+// secret belongs (threats T2, T3).
+func looksLikeKey(secret []byte) bool {
+	text := bytes.TrimSpace(secret)
+	for _, mark := range []string{"-----BEGIN ", "ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"} {
+		if bytes.HasPrefix(text, []byte(mark)) {
+			return true
+		}
+	}
+	if bytes.HasPrefix(text, []byte("{")) && (bytes.Contains(text, []byte(`"kty"`)) || bytes.Contains(text, []byte(`"keys"`))) {
+		return true
+	}
+	return isDER(secret)
+}
+
+// isDER reports whether the bytes are a public key, a private key or a
+// certificate in DER.
+func isDER(data []byte) bool {
+	if len(data) < 32 || data[0] != 0x30 {
+		return false
+	}
+	if _, err := x509.ParsePKIXPublicKey(data); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PublicKey(data); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS8PrivateKey(data); err == nil {
+		return true
+	}
+	_, err := x509.ParseCertificate(data)
+	return err == nil
 }
