@@ -5,6 +5,7 @@
 //	pod serve [-listen ADDR] [-file FILE]
 //	                               GET / says hello, GET /file shows the file as it is now
 //	pod work [-for DURATION]       do something for a while and end well
+//	pod get URL                    show the answer to a request from here
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -21,7 +23,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: pod pause|serve|work [flags]")
+		fmt.Fprintln(os.Stderr, "usage: pod pause|serve|work|get [flags]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -54,6 +56,8 @@ func run(ctx context.Context, command string, args []string) error {
 			fmt.Println("work done")
 			return nil
 		}
+	case "get":
+		return get(ctx, flags.Arg(0))
 	}
 	return errors.New("no such command")
 }
@@ -95,4 +99,21 @@ func serve(ctx context.Context, listen, file string) error {
 	}
 	fmt.Println("stopped")
 	return nil
+}
+
+func get(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	fmt.Println(response.Status)
+	_, err = io.Copy(os.Stdout, response.Body)
+	return err
 }

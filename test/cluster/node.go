@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Node returns the node of this machine, which it brings up when it is down. All
+// tests and test binaries share it: give each test a namespace of its own. A node
+// that tests brought up goes down when the last test binary has ended, in
+// whatever way; with GATEPOST_CLUSTER_KEEP in the environment it stays, and so
+// does one that was up before.
+//
+// Where no node can run, the test is skipped with the reason; with CI=true in the
+// environment it fails, lest a build is green because nothing ran.
+func Node(t testing.TB) *Cluster {
+	t.Helper()
+	c, err := shareNode(t.Context())
+	var unable *unableError
+	if errors.As(err, &unable) && os.Getenv("CI") != "true" {
+		t.Skipf("SKIPPED, THIS MACHINE RUNS NO NODE: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// unableError says what this machine lacks to run a node.
+type unableError struct{ reason string }
+
+func (e *unableError) Error() string { return e.reason }
+
+func shareNode(ctx context.Context) (*Cluster, error) {
+	if useCurrent() {
+		return Current()
+	}
+	scripts, err := findScripts()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := output(exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--check")); err != nil {
+		return nil, &unableError{reason: err.Error()}
+	}
+	if err := joinNode(ctx, scripts); err != nil {
+		return nil, err
+	}
+	env, err := settings(ctx, scripts)
+	if err != nil {
+		return nil, err
+	}
+	c, err := fromKubeconfig(env["KUBECONFIG"])
+	if err != nil {
+		return nil, err
+	}
+	c.bin, c.dir, c.netns = env["CLUSTER_BIN"], scripts, filepath.Join("/run/netns", env["CLUSTER_NETNS"])
+	c.Config.Dial = c.Dial
+	return c, nil
+}
+
+// joinNode makes this process a user of the node until it ends, and brings the
+// node up when it is down.
+func joinNode(ctx context.Context, scripts string) error {
+	users := "/run/gatepost-node-users" + os.Getenv("CLUSTER_NETNS")
+	if err := holdUntilExit(users); err != nil {
+		return fmt.Errorf("locking %s: %w", users, err)
+	}
+	var said strings.Builder
+	up := exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--reuse")
+	up.Stdout, up.Stderr = &said, &said
+	if err := up.Run(); err != nil {
+		return fmt.Errorf("bringing up the node: %w: %s", err, said.String())
+	}
+	if said.Len() == 0 || os.Getenv("GATEPOST_CLUSTER_KEEP") != "" {
+		return nil // it was up before us, or shall stay
+	}
+	return whenReleased(ctx, users, filepath.Join(scripts, "down"))
+}

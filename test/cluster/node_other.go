@@ -1,0 +1,24 @@
+//go:build !linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// Elsewhere there is no node, and so no namespace to enter.
+var errNoNode = errors.New("a node needs Linux")
+
+func holdUntilExit(string) error { return errNoNode }
+
+func whenReleased(context.Context, string, string) error { return errNoNode }
+
+func dialFrom(ctx context.Context, _, network, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+func listenOn(ctx context.Context, _, network, address string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, network, address)
+}
