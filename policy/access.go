@@ -47,6 +47,7 @@ type CORS struct {
 	// maxAge is how long a browser may remember a preflight's answer; default 10m.
 	// +optional
 	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be between 0s and 24h"
 	MaxAge *Duration `json:"maxAge,omitempty"`
 }
 

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Header gives the values of a request header by its canonical name
 // (X-Tenant-Id), in the order they came. http.Header is one.
 // +kubebuilder:object:generate=false
@@ -24,14 +26,136 @@ type Who struct {
 type Decision struct {
 	// Reason says why; only OK and Exempt let the request pass.
 	Reason Reason
-	// Rule is the name of the rule that decided; empty when none did.
+	// Rule is the name of the rule that decided, and with InsufficientScope of
+	// the rule whose scopes are missing; empty when none did.
 	Rule string
 	// Scopes are what WWW-Authenticate names as missing with InsufficientScope:
 	// all of them scope-tokens of RFC 6749 section 3.3.
 	Scopes []string
 }
 
-// Decide judges a routed request of a principal by the rules.
+// Decide judges a routed request of a principal by the rules: the first rule
+// that matches decides, else the default action. A principal that the default
+// refuses, though an Allow rule failed on nothing but its scopes, is told which
+// scopes those are. A request without a credential passes only by a rule that
+// says anonymous.
+//
+// A route that another policy judged is judged again. h may be nil. Decide
+// allocates nothing on the way to OK.
 func (p *Policy) Decide(route Route, h Header, who Who) Decision {
-	return Decision{Reason: KeysUnavailable}
+	if p == nil || !p.compiled {
+		return Decision{Reason: KeysUnavailable}
+	}
+	if route.judge != p {
+		route = p.Route(route.line)
+	}
+	switch {
+	case route.reason != "":
+		return Decision{Reason: route.reason}
+	case who.Anonymous == (who.Provider != ""):
+		return Decision{Reason: MissingCredential}
+	case who.Anonymous:
+		return p.decideAnonymous(route)
+	}
+	return p.decideVerified(route, h, who)
+}
+
+func (p *Policy) decideAnonymous(route Route) Decision {
+	path := trimSlash(route.path)
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !r.isForAnonymous() {
+			continue
+		}
+		if _, ok := r.operation(route.line.Method, path); !ok {
+			continue
+		}
+		if r.deny {
+			return Decision{Reason: MissingCredential, Rule: r.name}
+		}
+		return Decision{Reason: OK, Rule: r.name}
+	}
+	return Decision{Reason: MissingCredential}
+}
+
+func (p *Policy) decideVerified(route Route, h Header, who Who) Decision {
+	path := trimSlash(route.path)
+	var short *rule
+	var shortAt binding
+	for i := range p.rules {
+		r := &p.rules[i]
+		bound, ok := r.operation(route.line.Method, path)
+		if !ok || !r.isFor(h, who, bound) {
+			continue
+		}
+		if r.hasScopes(who, bound) {
+			return r.decision()
+		}
+		if short == nil && !r.deny {
+			short, shortAt = r, bound
+		}
+	}
+	switch {
+	case p.allowByDefault:
+		return Decision{Reason: OK}
+	case short != nil:
+		return Decision{Reason: InsufficientScope, Rule: short.name, Scopes: short.principal.scopes.missing(shortAt)}
+	}
+	return Decision{Reason: RuleDenied}
+}
+
+// rule is a compiled Rule.
+type rule struct {
+	name      string
+	deny      bool
+	methods   []string
+	paths     []pathPattern
+	principal *principal
+	// never is set on an Allow rule with a part that nothing stands behind yet: it must not match by the rest.
+	never bool
+}
+
+// decision is what a matching rule says to a verified principal.
+func (r *rule) decision() Decision {
+	if r.deny {
+		return Decision{Reason: RuleDenied, Rule: r.name}
+	}
+	return Decision{Reason: OK, Rule: r.name}
+}
+
+// operation reports whether the rule is about the request, and what its
+// variables stand for in it.
+func (r *rule) operation(method, path string) (binding, bool) {
+	if r.never || len(r.methods) > 0 && !slices.Contains(r.methods, method) {
+		return binding{}, false
+	}
+	for i := range r.paths {
+		if r.paths[i].matches(path) {
+			return binding{path: path, at: r.paths[i].at}, true
+		}
+	}
+	return binding{path: path}, len(r.paths) == 0
+}
+
+// isForAnonymous reports whether the rule is about requests without a credential.
+func (r *rule) isForAnonymous() bool {
+	if r.principal == nil {
+		return r.deny
+	}
+	return r.principal.anonymous
+}
+
+// isFor reports whether the rule is about a verified principal, scopes aside.
+func (r *rule) isFor(h Header, who Who, b binding) bool {
+	switch {
+	case r.principal == nil:
+		return true
+	case r.principal.anonymous:
+		return !r.deny
+	}
+	return r.principal.matches(h, who, b)
+}
+
+func (r *rule) hasScopes(who Who, b binding) bool {
+	return r.principal == nil || r.principal.scopes == nil || r.principal.scopes.held(who.Claims, b)
 }

@@ -3,6 +3,9 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,20 +19,39 @@ type Duration struct {
 	time.Duration `json:"-"`
 }
 
-// MarshalJSON writes the duration as a string.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
 
-// UnmarshalJSON reads a duration such as "90s"; it refuses numbers, negative
-// values and text that time.ParseDuration does not know.
+// MarshalJSON writes the duration as a string that UnmarshalJSON and the
+// resource's schema accept, in its shortest form: 10m, not 10m0s.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.text()) }
+
+// UnmarshalJSON reads a duration such as "90s"; it refuses numbers, signs,
+// units below a millisecond and text that time.ParseDuration does not know.
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
 		return fmt.Errorf("a duration is a string such as \"90s\", not %s", data)
 	}
 	value, err := time.ParseDuration(text)
-	if err != nil || value < 0 {
-		return fmt.Errorf("%q is not a duration: write 90s, 10m or 720h", text)
+	if err != nil || len(text) > 32 || !durationForm.MatchString(text) {
+		return fmt.Errorf("%q is no duration: write it like 90s, 10m or 720h", text)
 	}
 	d.Duration = value
 	return nil
+}
+
+// text is the shortest form of the duration in hours, minutes and seconds, or
+// in milliseconds below a second.
+func (d Duration) text() string {
+	if d.Duration != 0 && d.Abs() < time.Second {
+		return strconv.FormatFloat(float64(d.Duration)/float64(time.Millisecond), 'f', -1, 64) + "ms"
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -133,8 +133,9 @@ type Provider struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('60s')",message="clockSkew must be between 0s and 60s"
 	ClockSkew *Duration `json:"clockSkew,omitempty"`
 
-	// maxTokenLifetime caps exp, counted from iat, or from now for a token without iat; default 24h.
+	// maxTokenLifetime caps exp, counted from iat, or from now for a token without iat; at least 1s, default 24h.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="maxTokenLifetime must be between 1s and 87600h"
 	MaxTokenLifetime *Duration `json:"maxTokenLifetime,omitempty"`
 
 	// requiredClaims are top-level claims that must be present and not null.
@@ -145,7 +146,7 @@ type Provider struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	RequiredClaims []string `json:"requiredClaims,omitempty"`
 
-	// types are the accepted values of the token's typ header, compared without case; a token without typ always passes. Default: JWT, at+jwt.
+	// types are the accepted values of the token's typ header, compared without case; a token without typ always passes. Default: JWT, at+jwt. refresh+jwt is never accepted.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
@@ -168,6 +169,7 @@ type Algorithm string
 type SigningKeyRef struct {
 	// name is the SigningKey's name.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=52
 	Name string `json:"name"`
@@ -177,6 +179,7 @@ type SigningKeyRef struct {
 type SecretRef struct {
 	// name is the Secret's name.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
@@ -188,6 +191,7 @@ type SecretRef struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`
 	Keys []string `json:"keys"`
 }
 
@@ -209,12 +213,14 @@ type LocalJWKS struct {
 type KeyRef struct {
 	// name is the object's name.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
 	// key is the data key in it.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key"`
@@ -231,18 +237,22 @@ type RemoteJWKS struct {
 
 	// cacheDuration is how long a fetched set is used before it is fetched again; default 5m.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="cacheDuration must be between 1s and 24h"
 	CacheDuration *Duration `json:"cacheDuration,omitempty"`
 
 	// failedRefetchDuration is how long after a failed fetch the next one waits; default 10s.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="failedRefetchDuration must be between 1s and 1h"
 	FailedRefetchDuration *Duration `json:"failedRefetchDuration,omitempty"`
 
 	// unknownKeyRefetchInterval is the shortest time between two fetches caused by unknown key ids; default 10s.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="unknownKeyRefetchInterval must be between 1s and 1h"
 	UnknownKeyRefetchInterval *Duration `json:"unknownKeyRefetchInterval,omitempty"`
 
 	// maxStale is how long the last good set is used while fetches fail; default 24h.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="maxStale must be between 0s and 720h"
 	MaxStale *Duration `json:"maxStale,omitempty"`
 
 	// caBundleRef names a ConfigMap key with the PEM certificates that the server's certificate must chain to; default: the system's.

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // RequestLine is what is known of a request before its headers.
 // +kubebuilder:object:generate=false
 type RequestLine struct {
@@ -21,9 +23,45 @@ type Route struct {
 	reason Reason
 }
 
-// Route judges method and target, before any credential is looked at.
+// Route judges method and target, before any credential is looked at. A target
+// without percent-escapes costs no allocation.
 func (p *Policy) Route(line RequestLine) Route {
-	return Route{judge: p, line: line, reason: KeysUnavailable}
+	route := Route{judge: p, line: line, reason: KeysUnavailable}
+	if p == nil || !p.compiled {
+		return route
+	}
+	if route.reason = judgeMethod(line.Method); route.reason != "" {
+		return route
+	}
+	path, ok := judgeTarget(line.Target)
+	if !ok {
+		route.reason = BadRequest
+		return route
+	}
+	route.path = path
+	if p.exempts(line, path) {
+		route.reason = Exempt
+	}
+	return route
+}
+
+// exempts compares with the exact path: neither a trailing slash nor letter
+// case is forgiven where no credential is asked for.
+func (p *Policy) exempts(line RequestLine, path string) bool {
+	for i := range p.exemptions {
+		e := &p.exemptions[i]
+		if e.path == path && (e.port == 0 || e.port == line.Port) && slices.Contains(e.methods, line.Method) {
+			return true
+		}
+	}
+	return false
+}
+
+// exemption is a kind of request that needs no credential; port 0 is any port.
+type exemption struct {
+	port    int
+	methods []string
+	path    string
 }
 
 // Reason is empty when the request needs a credential (or an anonymous rule):

@@ -42,7 +42,7 @@ type Rule struct {
 	// +optional
 	Operation *Operation `json:"operation,omitempty"`
 
-	// principal is who the rule is about; absent, any verified principal.
+	// principal is who the rule is about; absent, any verified principal, and in a Deny rule requests without a credential too.
 	// +optional
 	Principal *Principal `json:"principal,omitempty"`
 
@@ -55,6 +55,9 @@ type Rule struct {
 	// +kubebuilder:validation:Enum=agno-v2
 	Preset string `json:"preset,omitempty"`
 }
+
+// PresetAgnoV2 is the value of Rule.Preset for AgentOS of Agno 2.
+const PresetAgnoV2 = "agno-v2"
 
 // Operation is a set of requests.
 type Operation struct {
@@ -72,7 +75,7 @@ type Operation struct {
 }
 
 // PathMatch matches the once-decoded path of a request, with or without a
-// trailing slash, letter case included.
+// trailing slash. The first path of a rule that matches binds its variables.
 type PathMatch struct {
 	// type is Exact, Prefix (whole segments) or Template ({name} stands for one non-empty segment).
 	// +optional
@@ -85,6 +88,11 @@ type PathMatch struct {
 	// +kubebuilder:validation:Pattern=`^/[^?#]*$`
 	// +kubebuilder:validation:MaxLength=1024
 	Value string `json:"value"`
+
+	// ignoreCase compares without the case of ASCII letters, for agents that do so themselves, such as Express.
+	// +optional
+	// +kubebuilder:default=false
+	IgnoreCase bool `json:"ignoreCase,omitempty"`
 }
 
 // The values of PathMatch.Type.
@@ -101,6 +109,7 @@ type Principal struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	Providers []string `json:"providers,omitempty"`
 
@@ -108,10 +117,11 @@ type Principal struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	APIKeys []string `json:"apiKeys,omitempty"`
 
-	// anonymous matches requests without a credential. A wrong credential is refused all the same.
+	// anonymous matches requests without a credential; what an Allow rule opens to them is open to every verified principal too. A wrong credential is refused all the same.
 	// +optional
 	Anonymous bool `json:"anonymous,omitempty"`
 
@@ -133,7 +143,7 @@ type Principal struct {
 // Scopes asks for at least one of anyOf and for all of allOf.
 // +kubebuilder:validation:XValidation:rule="has(self.anyOf) || has(self.allOf)",message="one of anyOf, allOf must be set"
 type Scopes struct {
-	// claim holds the scopes, as an array of strings or a string separated by blanks; default: scopes, else scope.
+	// claim holds the scopes, as an array of strings or a string separated by blanks; default: scopes, else scope. A leading slash makes it a JSON pointer.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Claim string `json:"claim,omitempty"`
@@ -174,6 +184,7 @@ type ClaimMatch struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=1024
 	Values []string `json:"values"`
 }
@@ -188,7 +199,7 @@ const (
 
 // Tenant asks that the request is about the principal's own tenant.
 type Tenant struct {
-	// claim holds the principal's tenant, a string; default tenant_id.
+	// claim holds the principal's tenant, a string; default tenant_id. A leading slash makes it a JSON pointer.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Claim string `json:"claim,omitempty"`
@@ -214,6 +225,7 @@ type TenantMatch struct {
 
 	// pathVariable is the variable of the rule's path template that names the tenant.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[A-Za-z_][A-Za-z0-9_]*$`
 	// +kubebuilder:validation:MaxLength=64
 	PathVariable string `json:"pathVariable,omitempty"`
 

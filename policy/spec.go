@@ -112,6 +112,7 @@ type ProtectedResource struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=2048
 	AuthorizationServers []string `json:"authorizationServers,omitempty"`
 
@@ -119,6 +120,7 @@ type ProtectedResource struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
 	ScopesSupported []string `json:"scopesSupported,omitempty"`
 }
@@ -134,6 +136,7 @@ type Streaming struct {
 	// grace is how long after its token's expiry a stream may go on under CloseAfterGrace.
 	// +optional
 	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="grace must be between 0s and 24h"
 	Grace *Duration `json:"grace,omitempty"`
 }
 
@@ -172,9 +175,16 @@ type WebSocket struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=1024
 	DeferToApp []string `json:"deferToApp,omitempty"`
 }
+
+// The values of WebSocket.TokenSources.
+const (
+	TokenSourceHeader      = "Header"
+	TokenSourceSubprotocol = "Subprotocol"
+)
 
 // Responses adjusts the sidecar's own answers.
 type Responses struct {

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// foldHeader is the form in which lax readers see a header's name: letters in
+// lower case, and a hyphen for underscores, dots and blanks.
+func foldHeader(name string) string {
+	return strings.NewReplacer("_", "-", ".", "-", " ", "-").Replace(strings.ToLower(name))
+}
+
+// canonicalHeader writes a header's name as net/http keys it: X-Tenant-Id.
+func canonicalHeader(name string) string {
+	out := []byte(strings.ToLower(name))
+	for i, c := range out {
+		if (i == 0 || out[i-1] == '-') && 'a' <= c && c <= 'z' {
+			out[i] = c - 'a' + 'A'
+		}
+	}
+	return string(out)
+}
+
+func (c *checker) extractFrom(field string, headers []TokenHeader) {
+	c.count(field, len(headers), 1, 4)
+	seen := map[string]bool{}
+	for i, h := range headers {
+		field := at(field, i)
+		c.text(field+".name", h.Name, headerForm)
+		name := foldHeader(h.Name)
+		if seen[name] {
+			c.fail(field+".name", "%q is in the list twice: remove one", h.Name)
+		}
+		seen[name] = true
+		if isFraming(name) || strings.HasPrefix(name, "x-gatepost-") {
+			c.fail(field+".name", "%q cannot carry a token: use Authorization or a header of your own", h.Name)
+		}
+		c.optional(field+".valuePrefix", h.ValuePrefix, textForm{most: 32})
+		if strings.ContainsFunc(h.ValuePrefix, func(r rune) bool { return r < ' ' || r > '~' }) {
+			c.fail(field+".valuePrefix", "%q has a character that no header may have: use printable ASCII", h.ValuePrefix)
+		}
+	}
+}
+
+func (c *checker) claimToHeaders(field string, j *JWT) {
+	c.count(field, len(j.ClaimToHeaders), 0, 32)
+	carriers := []string{"authorization"}
+	if j.ExtractFrom != nil {
+		for _, h := range j.ExtractFrom.Headers {
+			carriers = append(carriers, foldHeader(h.Name))
+		}
+	}
+	seen := map[string]bool{}
+	for i, m := range j.ClaimToHeaders {
+		field := at(field, i)
+		c.text(field+".claim", m.Claim, claimForm)
+		c.text(field+".header", m.Header, headerForm)
+		name := foldHeader(m.Header)
+		switch {
+		case slices.Contains(carriers, name):
+			c.fail(field+".header", "%q carries the token: choose another header", m.Header)
+		case seen[name] && name != "":
+			c.fail(field+".header", "%q is set by an entry before: choose another header", m.Header)
+		default:
+			c.outputHeader(field+".header", m.Header)
+		}
+		seen[name] = true
+	}
+}
+
+// outputHeader refuses names that steer HTTP, routing or trust, so that no
+// claim can: an agent would believe them.
+func (c *checker) outputHeader(field, name string) {
+	folded := foldHeader(name)
+	switch {
+	case isFraming(folded):
+		c.fail(field, "%q belongs to HTTP itself: choose a header such as X-Auth-Team", name)
+	case isSteering(folded):
+		c.fail(field, "%q is not for identities: choose a header such as X-Auth-Team", name)
+	}
+}
+
+// isFraming reports the names that frame or route a message, RFC 9110 section
+// 7.6.1 and RFC 9112.
+func isFraming(folded string) bool {
+	if strings.HasPrefix(folded, "content-") || strings.HasPrefix(folded, "proxy-") {
+		return true
+	}
+	switch folded {
+	case "host", "connection", "keep-alive", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "expect", "date", "via":
+		return true
+	}
+	return false
+}
+
+// isSteering reports the names by which agents and proxies choose a client's
+// address, a route, a method or a session, and our own.
+func isSteering(folded string) bool {
+	for _, prefix := range []string{"x-gatepost-", "x-forwarded-", "x-envoy-", "sec-", "access-control-", "if-", "mcp-", "accept-"} {
+		if strings.HasPrefix(folded, prefix) {
+			return true
+		}
+	}
+	switch folded {
+	case "authorization", "cookie", "set-cookie", "origin", "referer", "range", "accept", "forwarded", "x-real-ip", "www-authenticate",
+		"x-original-url", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "last-event-id":
+		return true
+	}
+	return false
+}

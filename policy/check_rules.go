@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+func (c *checker) authorization(field string, a *Authorization, s *Spec) {
+	oneOf(c, field+".defaultAction", "action", a.DefaultAction, ActionAllow, ActionDeny)
+	c.count(field+".rules", len(a.Rules), 0, 64)
+	names := make([]string, len(a.Rules))
+	everything := ""
+	for i := range a.Rules {
+		r := &a.Rules[i]
+		names[i] = r.Name
+		c.rule(at(field+".rules", i), r, s)
+		if everything != "" {
+			c.warn(at(field+".rules", i), "is never reached: %s before it matches every request", everything)
+		} else if matchesEverything(r) {
+			everything = r.Name
+		}
+	}
+	c.uniqueNames(field+".rules", names)
+}
+
+// matchesEverything reports whether no request gets past the rule: a Deny rule
+// without a principal takes anonymous ones too, an anonymous Allow rule verified
+// ones.
+func matchesEverything(r *Rule) bool {
+	all := r.Operation == nil || len(r.Operation.Methods) == 0 && len(r.Operation.Paths) == 0
+	if !all || r.MCP != nil || r.Preset != "" {
+		return false
+	}
+	if r.Action == ActionDeny {
+		return r.Principal == nil
+	}
+	return r.Principal != nil && r.Principal.Anonymous
+}
+
+func (c *checker) rule(field string, r *Rule, s *Spec) {
+	c.text(field+".name", r.Name, labelForm)
+	oneOf(c, field+".action", "action", r.Action, ActionAllow, ActionDeny)
+	var paths []PathMatch
+	if r.Operation != nil {
+		paths = r.Operation.Paths
+		c.methods(field+".operation.methods", r.Operation.Methods, 0)
+		c.count(field+".operation.paths", len(paths), 0, 32)
+		for i, m := range paths {
+			field := at(field+".operation.paths", i)
+			oneOf(c, field+".type", "type", m.Type, PathExact, PathPrefix, PathTemplate)
+			c.path(field+".value", m.Value, m.Type)
+		}
+	}
+	if r.Principal != nil {
+		c.principal(field+".principal", r.Principal, s)
+		c.variables(field, r.Principal, paths)
+		c.ruleSense(field, r)
+	}
+	if r.MCP != nil {
+		c.mcp(field+".mcp", r.MCP)
+	}
+	oneOf(c, field+".preset", "preset", r.Preset, PresetAgnoV2)
+}
+
+// ruleSense warns of rules that say less than they seem to.
+func (c *checker) ruleSense(field string, r *Rule) {
+	p := r.Principal
+	open := r.Operation == nil || len(r.Operation.Paths) == 0
+	switch {
+	case p.Anonymous && r.Action != ActionDeny && open:
+		c.warn(field+".principal.anonymous", "opens every path to everybody: name the paths")
+	case r.Action == ActionDeny && (p.Scopes != nil || len(p.Claims) > 0 || p.Tenant != nil):
+		c.warn(field+".principal", "denies only tokens that have the claim, in the form the rule expects: an Allow rule is safer")
+	}
+}
+
+func (c *checker) principal(field string, p *Principal, s *Spec) {
+	if p.Anonymous && (len(p.Providers) > 0 || len(p.APIKeys) > 0 || p.Scopes != nil || len(p.Claims) > 0 || p.Tenant != nil) {
+		c.fail(field+".anonymous", "stands alone: remove providers, apiKeys, scopes, claims and tenant, or make two rules")
+	}
+	c.texts(field+".providers", p.Providers, 8, textForm{most: 63})
+	for i, name := range p.Providers {
+		c.knownProvider(at(field+".providers", i), name, s.JWT)
+	}
+	c.texts(field+".apiKeys", p.APIKeys, 64, textForm{most: 63})
+	if len(p.APIKeys) > 0 && s.APIKeyAuth == nil {
+		c.fail(field+".apiKeys", "cannot match: the policy has no apiKeyAuth")
+	}
+	if p.Scopes != nil {
+		c.scopes(field+".scopes", p.Scopes)
+	}
+	c.count(field+".claims", len(p.Claims), 0, 16)
+	for i := range p.Claims {
+		c.claimMatch(at(field+".claims", i), &p.Claims[i])
+	}
+	if p.Tenant != nil {
+		c.tenant(field+".tenant", p.Tenant)
+	}
+}
+
+func (c *checker) knownProvider(field, name string, jwt *JWT) {
+	var names []string
+	if jwt != nil {
+		for i := range jwt.Providers {
+			names = append(names, jwt.Providers[i].Name)
+		}
+	}
+	switch {
+	case name == "" || slices.Contains(names, name):
+	case len(names) == 0:
+		c.fail(field, "unknown provider %q: the policy has no spec.jwt.providers", name)
+	default:
+		c.fail(field, "unknown provider %q; spec.jwt.providers has %s", name, strings.Join(names, ", "))
+	}
+}
+
+func (c *checker) scopes(field string, s *Scopes) {
+	if len(s.AnyOf) == 0 && len(s.AllOf) == 0 {
+		c.fail(field, "set one of anyOf, allOf")
+	}
+	c.optional(field+".claim", s.Claim, claimForm)
+	for _, list := range []struct {
+		field  string
+		scopes []string
+	}{{field + ".anyOf", s.AnyOf}, {field + ".allOf", s.AllOf}} {
+		c.texts(list.field, list.scopes, 32, textForm{most: 256})
+		for i, scope := range list.scopes {
+			switch {
+			case scope == "":
+			case !isScopeToken(scope):
+				c.fail(at(list.field, i), "%q is no scope: use visible ASCII without blanks, quotes and backslashes", scope)
+			case !validBraces(scope):
+				c.fail(at(list.field, i), "%q has braces that are no variable: write {name} with letters, digits and underscores", scope)
+			}
+		}
+	}
+}
+
+func (c *checker) claimMatch(field string, m *ClaimMatch) {
+	c.text(field+".name", m.Name, claimForm)
+	oneOf(c, field+".valueType", "valueType", m.ValueType, ClaimString, ClaimStringArray, ClaimSpaceDelimited, ClaimBoolean)
+	c.count(field+".values", len(m.Values), 1, 64)
+	unique(c, field+".values", m.Values)
+	for i, value := range m.Values {
+		field := at(field+".values", i)
+		c.text(field, value, textForm{most: 1024})
+		switch {
+		case m.ValueType == ClaimBoolean && value != "true" && value != "false":
+			c.fail(field, "%q is no boolean: use \"true\" or \"false\"", value)
+		case m.ValueType == ClaimSpaceDelimited && strings.Contains(value, " "):
+			c.fail(field, "%q has a blank, which separates values: it can never match", value)
+		}
+	}
+}
+
+func (c *checker) tenant(field string, t *Tenant) {
+	c.optional(field+".claim", t.Claim, claimForm)
+	oneOf(c, field+".onNull", "action", t.OnNull, ActionDeny, ActionAllow)
+	m := t.Match
+	if m == nil {
+		return
+	}
+	set := 0
+	for _, s := range []string{m.Header, m.PathVariable, m.Value} {
+		if s != "" {
+			set++
+		}
+	}
+	if set != 1 {
+		c.fail(field+".match", "set exactly one of header, pathVariable, value")
+	}
+	c.optional(field+".match.header", m.Header, headerForm)
+	c.optional(field+".match.pathVariable", m.PathVariable, variableForm)
+	c.optional(field+".match.value", m.Value, textForm{most: 1024})
+	if name := foldHeader(m.Header); isFraming(name) || name == "authorization" || strings.HasPrefix(name, "x-auth-") || strings.HasPrefix(name, "x-gatepost-") {
+		c.fail(field+".match.header", "%q cannot name a tenant: the agent does not get it as the client sent it", m.Header)
+	}
+}
+
+func (c *checker) mcp(field string, m *MCP) {
+	c.count(field+".methods", len(m.Methods), 1, 32)
+	for i, method := range m.Methods {
+		c.text(at(field+".methods", i)+".name", method.Name, textForm{most: 128})
+		c.texts(at(field+".methods", i)+".params", method.Params, 64, textForm{most: 256})
+	}
+}

@@ -1,0 +1,118 @@
+package policy
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// remoteURL checks an address that the sidecar fetches. What a name resolves to
+// is the dialer's to check; here only what the text itself says.
+func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
+	c.text(field, raw, textForm{most: 2048})
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		return
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		c.fail(field, "%q is no https address", raw)
+		return
+	case u.User != nil:
+		c.fail(field, "has a user or a password in it: remove it")
+		return
+	case u.Fragment != "" || strings.Contains(raw, "#") || strings.ContainsAny(raw, " \t\r\n"):
+		c.fail(field, "has a fragment or a blank in it: remove it")
+		return
+	case u.Scheme == "http" && !allowInsecure:
+		c.fail(field, "is plain http: use https, or set allowInsecureHTTP: true")
+		return
+	}
+	if problem := hostProblem(u.Hostname(), allowInsecure); problem != "" {
+		c.fail(field, "%s", problem)
+	}
+	if !validPort(u.Port()) {
+		c.fail(field, "has a port out of bounds: 1 to 65535")
+	}
+}
+
+// resourceURL checks an address that is only shown to clients.
+func (c *checker) resourceURL(field, raw string) {
+	c.text(field, raw, textForm{most: 2048})
+	u, err := url.Parse(raw)
+	if raw != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(raw, "?# \t\r\n")) {
+		c.fail(field, "%q is no address: write https://host/path without query and fragment", raw)
+	}
+}
+
+var (
+	hostForm    = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_])?$`)
+	numericForm = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]+$`)
+)
+
+// hostProblem says why a host may not be asked for keys; empty when it may.
+func hostProblem(host string, allowLoopback bool) string {
+	host = strings.TrimSuffix(host, ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addrProblem(addr, allowLoopback)
+	}
+	name := strings.ToLower(host)
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch {
+	case !hostForm.MatchString(name):
+		return "has a host that is neither a name nor an address"
+	case numericForm.MatchString(last) && strings.ContainsAny(last[:1], "0123456789"):
+		return "has a number for a host: write the address as 192.0.2.1 or [2001:db8::1]"
+	case name == "metadata" || name == "metadata.google.internal" || name == "instance-data" || strings.HasSuffix(name, ".metadata.google.internal"):
+		return "is a cloud's metadata service: keys never come from there"
+	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !allowLoopback:
+		return "is this very pod: use the issuer's address, or set allowInsecureHTTP: true for a test"
+	}
+	return ""
+}
+
+func addrProblem(addr netip.Addr, allowLoopback bool) string {
+	addr = embeddedIPv4(addr)
+	switch {
+	case addr.IsLinkLocalUnicast() || isMetadata(addr):
+		return "is a link-local or metadata address: keys never come from there"
+	case addr.IsUnspecified() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is no address of a server"
+	case addr.IsLoopback() && !allowLoopback:
+		return "is this very pod: use the issuer's address, or set allowInsecureHTTP: true for a test"
+	}
+	return ""
+}
+
+// isMetadata reports the metadata addresses that are not link-local: those of
+// EC2 over IPv6, Alibaba Cloud and Oracle Cloud.
+func isMetadata(addr netip.Addr) bool {
+	switch addr.WithZone("").String() {
+	case "fd00:ec2::254", "100.100.100.200", "192.0.0.192":
+		return true
+	}
+	return false
+}
+
+// embeddedIPv4 unwraps an IPv4 address in an IPv6 one: mapped, compatible, or
+// behind NAT64 (RFC 6052).
+func embeddedIPv4(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap()
+	if !addr.Is6() {
+		return addr
+	}
+	b := addr.As16()
+	nat64 := netip.MustParsePrefix("64:ff9b::/96").Contains(addr.WithZone(""))
+	compatible := netip.MustParsePrefix("::/96").Contains(addr.WithZone("")) && (b[12] != 0 || b[13] != 0)
+	if nat64 || compatible {
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return addr
+}
+
+// validPort takes an absent port.
+func validPort(port string) bool {
+	n, err := strconv.Atoi(port)
+	return port == "" || err == nil && n >= 1 && n <= 65535
+}

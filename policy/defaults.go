@@ -1,0 +1,169 @@
+package policy
+
+import (
+	"reflect"
+	"time"
+)
+
+// setDefaults fills in what the resource's schema fills in, and what it cannot:
+// the same file means the same with and without an API server.
+func setDefaults(s *Spec) {
+	orElse(&s.Mode, ModeEnforce)
+	if s.JWT != nil {
+		defaultJWT(s.JWT)
+	}
+	if a := s.APIKeyAuth; a != nil {
+		if len(a.ExtractFrom) == 0 {
+			a.ExtractFrom = []APIKeySource{{Header: "X-API-Key"}}
+		}
+		orElse(&a.ForwardClientIDHeader, "X-Auth-Client")
+		pointerOrElse(&a.Sanitize, true)
+	}
+	if s.Authorization != nil {
+		defaultAuthorization(s.Authorization)
+	}
+	if s.CORS != nil {
+		defaultCORS(s.CORS)
+	}
+	defaultTransport(s)
+}
+
+func defaultJWT(j *JWT) {
+	for i := range j.Providers {
+		p := &j.Providers[i]
+		durationOrElse(&p.ClockSkew, 10*time.Second)
+		if p.SigningKeyRef == nil {
+			durationOrElse(&p.MaxTokenLifetime, 24*time.Hour)
+		}
+		if len(p.Types) == 0 {
+			p.Types = []string{"JWT", "at+jwt"}
+		}
+		if r := p.RemoteJWKS; r != nil {
+			durationOrElse(&r.CacheDuration, 5*time.Minute)
+			durationOrElse(&r.FailedRefetchDuration, 10*time.Second)
+			durationOrElse(&r.UnknownKeyRefetchInterval, 10*time.Second)
+			durationOrElse(&r.MaxStale, 24*time.Hour)
+		}
+	}
+	if j.ExtractFrom == nil {
+		j.ExtractFrom = &ExtractFrom{Headers: []TokenHeader{{Name: "Authorization", ValuePrefix: "Bearer "}}}
+	}
+	orElse(&j.Forward, ForwardOriginal)
+}
+
+func defaultAuthorization(a *Authorization) {
+	orElse(&a.DefaultAction, ActionDeny)
+	for i := range a.Rules {
+		r := &a.Rules[i]
+		orElse(&r.Action, ActionAllow)
+		if r.Operation != nil {
+			for j := range r.Operation.Paths {
+				orElse(&r.Operation.Paths[j].Type, PathExact)
+			}
+		}
+		if p := r.Principal; p != nil {
+			for j := range p.Claims {
+				orElse(&p.Claims[j].ValueType, ClaimString)
+			}
+			if p.Tenant != nil {
+				orElse(&p.Tenant.Claim, "tenant_id")
+				orElse(&p.Tenant.OnNull, ActionDeny)
+			}
+		}
+	}
+}
+
+func defaultCORS(c *CORS) {
+	orElse(&c.Mode, CORSGateway)
+	if len(c.AllowMethods) == 0 {
+		c.AllowMethods = []Method{"GET", "POST", "PUT", "PATCH", "DELETE"}
+	}
+	if len(c.AllowHeaders) == 0 {
+		c.AllowHeaders = []string{
+			"Authorization", "Content-Type", "X-API-Key",
+			"Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id",
+		}
+	}
+	durationOrElse(&c.MaxAge, 10*time.Minute)
+}
+
+// defaultTransport fills in whole sections, so that the sidecar need not ask
+// whether they are there.
+func defaultTransport(s *Spec) {
+	pointerOrElse(&s.Streaming, Streaming{})
+	orElse(&s.Streaming.OnTokenExpiry, OnExpiryContinue)
+	durationOrElse(&s.Streaming.Grace, 30*time.Second)
+	pointerOrElse(&s.Upstream, Upstream{})
+	orElse(&s.Upstream.Host, HostPreserve)
+	pointerOrElse(&s.WebSocket, WebSocket{})
+	if len(s.WebSocket.TokenSources) == 0 {
+		s.WebSocket.TokenSources = []string{TokenSourceHeader}
+	}
+	pointerOrElse(&s.Responses, Responses{})
+	orElse(&s.Responses.APIKeyFailureStatus, 401)
+	pointerOrElse(&s.Limits, Limits{})
+	l := s.Limits
+	pointerOrElse(&l.MaxTokenBytes, 16384)
+	pointerOrElse(&l.MaxHeaderBytes, 65536)
+	pointerOrElse(&l.MaxConcurrentRequests, 2048)
+	pointerOrElse(&l.MaxConnections, 10240)
+	pointerOrElse(&l.MaxMCPBodyBytes, 1048576)
+}
+
+func orElse[T comparable](value *T, otherwise T) {
+	var zero T
+	if *value == zero {
+		*value = otherwise
+	}
+}
+
+func pointerOrElse[T any](value **T, otherwise T) {
+	if *value == nil {
+		*value = &otherwise
+	}
+}
+
+func durationOrElse(value **Duration, otherwise time.Duration) {
+	pointerOrElse(value, Duration{otherwise})
+}
+
+// clone copies a spec all the way down, so that a Policy shares nothing with
+// its maker.
+func clone(s Spec) Spec {
+	out, _ := reflect.TypeAssert[Spec](cloneValue(reflect.ValueOf(s)))
+	return out
+}
+
+func cloneValue(v reflect.Value) reflect.Value {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return v
+		}
+		out := reflect.New(v.Type().Elem())
+		out.Elem().Set(cloneValue(v.Elem()))
+		return out
+	case reflect.Slice:
+		if v.Len() == 0 {
+			return reflect.Zero(v.Type())
+		}
+		out := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			out.Index(i).Set(cloneValue(v.Index(i)))
+		}
+		return out
+	case reflect.Map:
+		out := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for _, key := range v.MapKeys() {
+			out.SetMapIndex(key, cloneValue(v.MapIndex(key)))
+		}
+		return out
+	case reflect.Struct:
+		out := reflect.New(v.Type()).Elem()
+		for i := range v.NumField() {
+			out.Field(i).Set(cloneValue(v.Field(i)))
+		}
+		return out
+	}
+	return v
+}

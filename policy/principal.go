@@ -1,0 +1,129 @@
+package policy
+
+import "slices"
+
+// principal is a compiled Principal; everything in it must hold.
+type principal struct {
+	anonymous bool
+	providers []string
+	claims    []claimTest
+	tenant    *tenantTest
+	scopes    *scopeTest
+}
+
+// matches judges everything but the scopes, whose lack has an answer of its own.
+func (p *principal) matches(h Header, who Who, b binding) bool {
+	if len(p.providers) > 0 && !slices.Contains(p.providers, who.Provider) {
+		return false
+	}
+	for i := range p.claims {
+		if !p.claims[i].holds(who.Claims) {
+			return false
+		}
+	}
+	return p.tenant == nil || p.tenant.holds(h, who.Claims, b)
+}
+
+// tenantTest is a compiled Tenant. At most one of header, variable and value is set.
+type tenantTest struct {
+	claim       claimRef
+	allowOnNull bool
+	header      string
+	value       string
+	variable    bool
+	n           int
+}
+
+// holds reports whether the request is about the principal's own tenant. A
+// claim that is empty or no string belongs to no tenant at all.
+func (t *tenantTest) holds(h Header, claims map[string]any, b binding) bool {
+	claim, _ := t.claim.in(claims)
+	if claim == nil {
+		return t.allowOnNull
+	}
+	own, ok := claim.(string)
+	if !ok || own == "" {
+		return false
+	}
+	switch {
+	case t.header != "":
+		return h != nil && is(h.Values(t.header), own)
+	case t.variable:
+		return b.value(t.n) == own
+	case t.value != "":
+		return t.value == own
+	}
+	return true
+}
+
+// is reports whether values are exactly the one.
+func is(values []string, one string) bool {
+	return len(values) == 1 && values[0] == one
+}
+
+// scopeTest is a compiled Scopes.
+type scopeTest struct {
+	// claims are where scopes may be; the first that is there and not null holds them all.
+	claims       []claimRef
+	anyOf, allOf []textPattern
+}
+
+// held reports whether the principal has all of allOf and one of anyOf.
+func (t *scopeTest) held(claims map[string]any, b binding) bool {
+	value := t.value(claims)
+	for _, want := range t.allOf {
+		if !hasScope(value, want, b) {
+			return false
+		}
+	}
+	for _, want := range t.anyOf {
+		if hasScope(value, want, b) {
+			return true
+		}
+	}
+	return len(t.anyOf) == 0
+}
+
+func (t *scopeTest) value(claims map[string]any) any {
+	for _, ref := range t.claims {
+		if value, _ := ref.in(claims); value != nil {
+			return value
+		}
+	}
+	return nil
+}
+
+func hasScope(value any, want textPattern, b binding) bool {
+	switch scopes := value.(type) {
+	case string:
+		return anyWord(scopes, func(s string) bool { return want.equals(s, b) })
+	case []any:
+		return anyText(scopes, func(s string) bool { return want.equals(s, b) })
+	}
+	return false
+}
+
+// missing names the scopes for a challenge. A scope that a path of the client's
+// making turned into something else than a scope-token is left out.
+func (t *scopeTest) missing(b binding) []string {
+	names := make([]string, 0, len(t.allOf)+len(t.anyOf))
+	for _, list := range [][]textPattern{t.allOf, t.anyOf} {
+		for _, pattern := range list {
+			if name := pattern.expand(b); isScopeToken(name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// isScopeToken reports whether s is a scope-token of RFC 6749 section 3.3:
+// visible ASCII without quotes and backslashes.
+func isScopeToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
