@@ -1,0 +1,119 @@
+package wire
+
+import "bytes"
+
+var (
+	crlf  = []byte("\r\n")
+	space = []byte(" ")
+	colon = []byte(":")
+	comma = []byte(",")
+)
+
+// is compares without letter case; lower is in lower case.
+func is(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether b is a token, RFC 9110 section 5.6.2.
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !tokenBytes[c] {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// isTarget reports whether b is a target in origin form, RFC 9112 section
+// 3.2.1: visible ASCII that begins with a slash, every escape of its path whole.
+func isTarget(b []byte) bool {
+	if len(b) == 0 || b[0] != '/' {
+		return false
+	}
+	path := true
+	for i, c := range b {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+		path = path && c != '?'
+		if path && c == '%' && (i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2])) {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// isFieldValue reports whether b holds no control bytes but tabs, RFC 9110
+// section 5.5.
+func isFieldValue(b []byte) bool {
+	for _, c := range b {
+		if (c < ' ' && c != '\t') || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost takes host names, IPv4 and bracketed IPv6 addresses with or without a
+// port. Nothing that needs decoding is one: user information, escapes, zones.
+func isHost(b []byte) bool {
+	for _, c := range b {
+		if !isAlnum(c) && c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlnum(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// digits reads a Content-Length: digits only, no sign, no list, no blanks.
+func digits(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > maxDigits {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// framesTrailer reports whether a Trailer header announces one of the headers
+// that may not come after a body (RFC 9110 section 6.5.1).
+func framesTrailer(value []byte) bool {
+	for name := range bytes.SplitSeq(value, comma) {
+		name = bytes.Trim(name, " \t")
+		if is(name, "transfer-encoding") || is(name, "content-length") || is(name, "trailer") {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenBytes are the bytes a token may hold, RFC 9110 section 5.6.2.
+var tokenBytes = func() (set [256]bool) {
+	for c := range set {
+		set[c] = isAlnum(byte(c)) || bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0
+	}
+	return set
+}()
