@@ -1,0 +1,66 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// rereadEvery is how old what a Signer knows of the Secret may be.
+const rereadEvery = time.Second
+
+// Signer is a back end outside Gatepost: it reads the Secret that a SigningKey is
+// exported to, again and again, and signs with the key it finds there.
+type Signer struct {
+	API       client.Reader
+	Namespace string
+	Secret    string
+	ValueKey  string // the data key that the back end was told, such as JWT_SECRET
+
+	mu   sync.Mutex // guards what follows
+	key  Key
+	read time.Time
+}
+
+// Key returns the key to sign with now. While the Secret cannot be read it is the
+// last one: a back end goes on with what it has.
+func (s *Signer) Key(ctx context.Context) (Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.read) < rereadEvery {
+		return s.key, nil
+	}
+	key, err := s.reread(ctx)
+	if err != nil && s.key.Secret == nil {
+		return Key{}, err
+	}
+	if err == nil {
+		s.key, s.read = key, time.Now()
+	}
+	return s.key, nil
+}
+
+func (s *Signer) reread(ctx context.Context) (Key, error) {
+	var secret corev1.Secret
+	if err := s.API.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: s.Secret}, &secret); err != nil {
+		return Key{}, fmt.Errorf("reading the exported Secret: %w", err)
+	}
+	key := Key{KID: string(secret.Data["current.kid"]), Secret: secret.Data[s.ValueKey]}
+	if key.KID == "" || len(key.Secret) == 0 {
+		return Key{}, fmt.Errorf("exported Secret %s/%s: no current.kid, or nothing under %s", s.Namespace, s.Secret, s.ValueKey)
+	}
+	return key, nil
+}
+
+// Sign signs a token with the key to sign with now.
+func (s *Signer) Sign(ctx context.Context, claims Claims, lifetime time.Duration, withKID bool) (Token, error) {
+	key, err := s.Key(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return key.Sign(claims, time.Now(), lifetime, withKID)
+}
