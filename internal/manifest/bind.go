@@ -1,0 +1,196 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gatepost.dev/gatepost/policy"
+)
+
+// binder fills Go values from a tree, field names compared letter by letter.
+// encoding/json is not used for structs because it ignores letter case.
+type binder struct{ errs *Errors }
+
+func (b *binder) metadata(n *node, doc *Document) {
+	if !b.isMapping(n, "metadata") {
+		return
+	}
+	for _, f := range n.fields {
+		switch f.name {
+		case "name":
+			b.value(f.value, reflect.ValueOf(&doc.Name).Elem(), "metadata.name")
+		case "namespace":
+			b.value(f.value, reflect.ValueOf(&doc.Namespace).Elem(), "metadata.namespace")
+		case "generation":
+			b.value(f.value, reflect.ValueOf(&doc.Generation).Elem(), "metadata.generation")
+		default:
+			if known := clusterMetadata(); !slices.Contains(known, f.name) {
+				b.unknown(f, "metadata", append(known, "name", "namespace", "generation"))
+			}
+		}
+	}
+}
+
+// spec binds the policy; what only a cluster needs stands beside it.
+func (b *binder) spec(n *node, spec *policy.Spec) {
+	if b.isMapping(n, "spec") {
+		b.fields(n, reflect.ValueOf(spec).Elem(), "spec", "selector", "capture")
+	}
+}
+
+func (b *binder) isMapping(n *node, path string) bool {
+	if n.kind != mapping {
+		b.errs.add(n.line, path, "must be a set of fields, not %s", n.describe())
+		return false
+	}
+	return true
+}
+
+// fields binds a mapping to a struct by its json tags; passed names are known
+// and left out.
+func (b *binder) fields(n *node, out reflect.Value, path string, passed ...string) {
+	byName := make(map[string]int)
+	known := slices.Clone(passed)
+	for i := range out.NumField() {
+		name, _, _ := strings.Cut(out.Type().Field(i).Tag.Get("json"), ",")
+		byName[name] = i
+		known = append(known, name)
+	}
+	for _, f := range n.fields {
+		if slices.Contains(passed, f.name) {
+			continue
+		}
+		i, ok := byName[f.name]
+		if !ok {
+			b.unknown(f, path, known)
+			continue
+		}
+		b.value(f.value, out.Field(i), path+"."+f.name)
+	}
+}
+
+// value binds one value; one that is null is as good as absent.
+func (b *binder) value(n *node, out reflect.Value, path string) {
+	if n.kind == null {
+		return
+	}
+	if out.Type() == reflect.TypeFor[policy.Duration]() {
+		b.duration(n, out, path)
+		return
+	}
+	switch out.Kind() {
+	case reflect.Pointer:
+		out.Set(reflect.New(out.Type().Elem()))
+		b.value(n, out.Elem(), path)
+	case reflect.Struct:
+		if b.isMapping(n, path) {
+			b.fields(n, out, path)
+		}
+	case reflect.Slice:
+		b.list(n, out, path)
+	case reflect.Map:
+		b.textMap(n, out, path)
+	default:
+		b.scalar(n, out, path)
+	}
+}
+
+func (b *binder) list(n *node, out reflect.Value, path string) {
+	if n.kind != sequence {
+		b.errs.add(n.line, path, "must be a list, not %s: begin each entry with a hyphen", n.describe())
+		return
+	}
+	out.Set(reflect.MakeSlice(out.Type(), len(n.items), len(n.items)))
+	for i, item := range n.items {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		if item.kind == null {
+			b.errs.add(item.line, path, "is empty: remove the entry or fill it")
+			continue
+		}
+		b.value(item, out.Index(i), path)
+	}
+}
+
+func (b *binder) textMap(n *node, out reflect.Value, path string) {
+	if !b.isMapping(n, path) {
+		return
+	}
+	out.Set(reflect.MakeMap(out.Type()))
+	for _, f := range n.fields {
+		if f.value.kind != scalarText {
+			b.errs.add(f.line, path+"."+f.name, "must be a text, not %s: put it in quotes", f.value.describe())
+			continue
+		}
+		out.SetMapIndex(reflect.ValueOf(f.name), reflect.ValueOf(f.value.value))
+	}
+}
+
+func (b *binder) duration(n *node, out reflect.Value, path string) {
+	if n.kind != scalarText {
+		b.errs.add(n.line, path, "must be a duration such as 90s, not %s", n.describe())
+		return
+	}
+	var d policy.Duration
+	quoted, err := json.Marshal(n.value)
+	if err == nil {
+		err = d.UnmarshalJSON(quoted)
+	}
+	if err != nil {
+		b.errs.add(n.line, path, "%v", err)
+		return
+	}
+	out.Set(reflect.ValueOf(d))
+}
+
+func (b *binder) scalar(n *node, out reflect.Value, path string) {
+	switch out.Kind() {
+	case reflect.String:
+		if n.kind == scalarText {
+			out.SetString(n.value)
+			return
+		}
+		hint := ""
+		if n.kind == scalarNumber || n.kind == scalarBool {
+			hint = ": put it in quotes"
+		}
+		b.errs.add(n.line, path, "must be a text, not %s%s", n.describe(), hint)
+	case reflect.Bool:
+		if n.kind == scalarBool && (n.value == "true" || n.value == "false") {
+			out.SetBool(n.value == "true")
+			return
+		}
+		b.errs.add(n.line, path, "must be true or false, not %s", n.describe())
+	case reflect.Int32, reflect.Int64:
+		number, err := strconv.ParseInt(n.value, 10, out.Type().Bits())
+		if n.kind == scalarNumber && err == nil {
+			out.SetInt(number)
+			return
+		}
+		b.errs.add(n.line, path, "must be a whole number, not %s", n.describe())
+	default:
+		b.errs.add(n.line, path, "cannot be read: %s is not known to this version", out.Type())
+	}
+}
+
+// describe shows a value in a message, shortened.
+func (n *node) describe() string {
+	switch n.kind {
+	case scalarText:
+		return strconv.Quote(shorten(n.value))
+	case scalarNumber, scalarBool:
+		return shorten(n.value)
+	}
+	return n.kind.String()
+}
+
+func shorten(s string) string {
+	const most = 60
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	return s
+}
