@@ -1,0 +1,131 @@
+package filewatch
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Bounds of what is read.
+const (
+	maxFileBytes = 1 << 20 // bytes of one file, as much as a Secret can hold
+	maxFiles     = 2048    // files of all paths together
+)
+
+// Files are the contents of one reading by path: a watched file under the path
+// it was watched by, a file of a watched directory D as D/name or D/dir/name.
+type Files map[string][]byte
+
+// stamp is what is known of a file without reading it.
+type stamp struct {
+	path    string
+	size    int64
+	mode    fs.FileMode
+	changed time.Time
+	inode   uint64
+}
+
+// stat lists the files behind paths with their stamps, in a fixed order.
+func stat(paths []string) ([]stamp, error) {
+	var stamps []stamp
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("looking at %s: %w", path, reason(err))
+		case info.IsDir():
+			stamps, err = statDir(stamps, path, true)
+		default:
+			stamps = append(stamps, newStamp(path, info))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return stamps, nil
+}
+
+// statDir adds the files of one directory, and of the directories in it when
+// deep. What Kubernetes keeps in names that begin with ".." is seen through the
+// links that point there.
+func statDir(stamps []stamp, dir string, deep bool) ([]stamp, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, reason(err))
+	}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if strings.HasPrefix(entry.Name(), "..") {
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil: // a dangling link, or gone since the listing
+			continue
+		case info.IsDir() && deep:
+			if stamps, err = statDir(stamps, path, false); err != nil {
+				return nil, err
+			}
+		case info.Mode().IsRegular():
+			stamps = append(stamps, newStamp(path, info))
+		}
+		if len(stamps) > maxFiles {
+			return nil, fmt.Errorf("listing %s: more than %d files: point at a directory that holds keys only", dir, maxFiles)
+		}
+	}
+	return stamps, nil
+}
+
+// read returns the contents of the files that stamps name.
+func read(stamps []stamp) (Files, error) {
+	files := make(Files, len(stamps))
+	for _, s := range stamps {
+		content, err := readFile(s.path)
+		if err != nil {
+			return nil, err
+		}
+		files[s.path] = content
+	}
+	return files, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, reason(err))
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", path, reason(err))
+	case len(content) > maxFileBytes:
+		return nil, fmt.Errorf("reading %s: larger than %d bytes: it cannot be a policy or a key", path, maxFileBytes)
+	}
+	return content, nil
+}
+
+// reason takes the path out of an error of package os, which the caller names.
+func reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// sum is a fingerprint of the files' names and contents.
+func (f Files) sum(order []stamp) [sha256.Size]byte {
+	hash := sha256.New()
+	for _, s := range order {
+		fmt.Fprintf(hash, "%d %s %d ", len(s.path), s.path, len(f[s.path]))
+		hash.Write(f[s.path])
+	}
+	return [sha256.Size]byte(hash.Sum(nil))
+}
