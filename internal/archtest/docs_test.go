@@ -1,0 +1,103 @@
+package archtest
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	reasonConstant    = regexp.MustCompile(`(?m)^\s+\w+\s+Reason = "([a-z_]+)"`)
+	conditionConstant = regexp.MustCompile(`(?m)^\s+Reason\w+\s+=\s+"(\w+)"`)
+	metricName        = regexp.MustCompile(`"(gatepost_[a-z_]+)"`)
+	markdownLink      = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+)
+
+// What an operator may meet is explained: reasons of refusals, reasons of
+// conditions, metrics.
+func TestNamesInTheCodeAreDocumented(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		what    string
+		sources string
+		name    *regexp.Regexp
+		page    string
+	}{
+		{"reason", "policy/reason.go", reasonConstant, "docs/troubleshooting.md"},
+		{"condition reason", "api/v1alpha1/conditions.go", conditionConstant, "docs/troubleshooting.md"},
+		{"metric", "sidecar/*.go", metricName, "docs/reference/metrics.md"},
+		{"metric", "controller/*.go", metricName, "docs/reference/metrics.md"},
+		{"metric", "controller/webhook/*.go", metricName, "docs/reference/metrics.md"},
+	} {
+		t.Run(test.what+" in "+test.sources, func(t *testing.T) {
+			t.Parallel()
+			page := readFile(t, test.page)
+			names := namesIn(t, test.sources, test.name)
+			if len(names) == 0 {
+				t.Fatalf("no %s found in %s: has the code moved?", test.what, test.sources)
+			}
+			for _, name := range names {
+				if !strings.Contains(page, "`"+name+"`") && !strings.Contains(page, "`"+name+"{") {
+					t.Errorf("%s does not explain the %s %s", test.page, test.what, name)
+				}
+			}
+		})
+	}
+}
+
+func TestLinksBetweenDocumentsLead(t *testing.T) {
+	t.Parallel()
+	for _, glob := range []string{"*.md", "docs/*.md", "docs/*/*.md", "test/*/*.md", "examples/*/*.md"} {
+		for _, page := range files(t, glob) {
+			for _, link := range markdownLink.FindAllStringSubmatch(readFile(t, page), -1) {
+				if strings.Contains(link[1], "://") {
+					continue
+				}
+				target := filepath.Join("../..", filepath.Dir(page), link[1])
+				if _, err := os.Stat(target); err != nil {
+					t.Errorf("%s links to %s, which is not there", page, link[1])
+				}
+			}
+		}
+	}
+}
+
+func namesIn(t *testing.T, glob string, name *regexp.Regexp) []string {
+	t.Helper()
+	var names []string
+	for _, path := range files(t, glob) {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, match := range name.FindAllStringSubmatch(readFile(t, path), -1) {
+			names = append(names, match[1])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// files lists paths relative to the module's root.
+func files(t *testing.T, glob string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("../..", glob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range paths {
+		paths[i] = strings.TrimPrefix(path, "../../")
+	}
+	return paths
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
