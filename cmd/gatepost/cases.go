@@ -108,7 +108,7 @@ func readSuite(file string) (suite, error) {
 		return suite{}, fmt.Errorf("%s: %w", file, err)
 	}
 	if tests.Policy == "" || len(tests.Cases) == 0 {
-		return suite{}, fmt.Errorf("%s: name a policy file under policy: and at least one case under cases:", file)
+		return suite{}, fmt.Errorf("%s: it needs policy (a file) and at least one entry in cases", file)
 	}
 	for i, test := range tests.Cases {
 		if test.Name == "" || test.Request.Method == "" || test.Request.Path == "" || test.Expect.Reason == "" {

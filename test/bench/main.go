@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 )
 
@@ -73,8 +74,8 @@ func run(ctx context.Context, s settings) error {
 func backAndForth(contenders []*contender) []*contender {
 	order := make([]*contender, 0, 2*len(contenders))
 	order = append(order, contenders...)
-	for i := len(contenders) - 1; i >= 0; i-- {
-		order = append(order, contenders[i])
+	for _, c := range slices.Backward(contenders) {
+		order = append(order, c)
 	}
 	return order
 }
