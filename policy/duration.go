@@ -14,6 +14,7 @@ import (
 // +kubebuilder:validation:Type=string
 // +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 // +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="a duration is written like 90s, 10m or 720h, and is at most 292 years"
 type Duration struct {
 	// Duration is the value; never negative after UnmarshalJSON.
 	time.Duration `json:"-"`

@@ -242,6 +242,7 @@ type RejectionLimit struct {
 	// rate is how many refusals per second (20/s) or minute (100/m) a client may go on causing.
 	// +required
 	// +kubebuilder:validation:Pattern=`^[1-9][0-9]{0,5}/[sm]$`
+	// +kubebuilder:validation:MaxLength=8
 	Rate string `json:"rate"`
 
 	// burst is how many refusals a client may cause at once.

@@ -69,11 +69,13 @@ type Capture struct {
 
 	// ports are the names or numbers of the guarded container ports; default: every declared TCP port of the regular containers.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(port, type(port) == int ? int(port) >= 1 && int(port) <= 65535 : string(port).matches('^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$') && string(port).matches('[a-z]'))",message="ports are numbers from 1 to 65535, or names of container ports (up to 15 lower-case letters, digits and dashes)"
-	// +kubebuilder:validation:XValidation:rule="self.all(port, self.exists_one(other, other == port))",message="ports may not repeat"
+	// +kubebuilder:validation:items:XIntOrString
+	// +kubebuilder:validation:items:MaxLength=15
+	// +kubebuilder:validation:items:Pattern=`^([a-z0-9]+-)*[a-z0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$`
+	// +kubebuilder:validation:XValidation:rule="self.all(port, type(port) != int || (port >= 1 && port <= 65535))",message="ports that are numbers must be between 1 and 65535"
 	Ports []intstr.IntOrString `json:"ports,omitempty"`
 }
 

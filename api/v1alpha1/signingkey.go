@@ -83,7 +83,7 @@ type SigningKeySpec struct {
 }
 
 // KeySource says where key material comes from.
-// +kubebuilder:validation:XValidation:rule="(self.type == 'SecretRef') == has(self.secretRef)",message="secretRef must be set when type is SecretRef, and only then"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'SecretRef') == has(self.secretRef)",message="secretRef must be set when type is SecretRef, and only then"
 // +kubebuilder:validation:XValidation:rule="!(has(self.allowShortSecret) && self.allowShortSecret) || self.type == 'SecretRef'",message="allowShortSecret is about imported secrets: remove it, or set type: SecretRef"
 type KeySource struct {
 	// type is Generated (random, made by the controller, never leaves the cluster except by exportTo) or SecretRef (an existing secret; rotation is a change of the value it refers to).
