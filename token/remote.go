@@ -2,7 +2,14 @@ package token
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
+	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"gatepost.dev/gatepost/policy"
@@ -19,21 +26,10 @@ type RemotesConfig struct {
 	// OnFetch, if set, is told about each finished fetch, from the goroutine
 	// that fetched. It must not block.
 	OnFetch func(Fetch)
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // tests: a network in memory
+	tls  *tls.Config                                                          // tests: their own roots
 }
-
-// FetchResult is how a fetch ended; it is the label result of
-// gatepost_jwks_fetches_total.
-type FetchResult string
-
-// The closed set of fetch results.
-const (
-	FetchOK       FetchResult = "ok"
-	FetchFailed   FetchResult = "error"     // no connection, TLS, timeout, refused redirect
-	FetchRefused  FetchResult = "refused"   // an address that is never fetched from
-	FetchStatus   FetchResult = "status"    // an answer other than 200
-	FetchTooLarge FetchResult = "too_large" // more than 1 MiB, or a content encoding
-	FetchInvalid  FetchResult = "invalid"   // not a key set, or none of its keys is usable
-)
 
 // Fetch is one finished fetch of a remote key set.
 type Fetch struct {
@@ -54,30 +50,163 @@ type Fetch struct {
 // Remotes owns the fetching of remote key sets. It outlives policies: each
 // address is fetched once, whoever uses it, and its last good set survives a
 // reload. A nil *Remotes makes sources that never fetch (for checking a policy).
-type Remotes struct{}
+type Remotes struct {
+	cfg   RemotesConfig
+	mu    sync.Mutex
+	feeds map[feedKey]*feed
+}
+
+// feedKey is what makes two providers share a feed. Providers that trust the
+// network differently never do.
+type feedKey struct {
+	uri      string
+	insecure bool
+}
 
 // NewRemotes returns a registry that fetches nothing yet; Use starts it, Close ends it.
-func NewRemotes(cfg RemotesConfig) *Remotes { return &Remotes{} }
+func NewRemotes(cfg RemotesConfig) *Remotes {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = rand.Float64
+	}
+	cfg.Forbidden = slices.Clone(cfg.Forbidden)
+	return &Remotes{cfg: cfg, feeds: map[feedKey]*feed{}}
+}
+
+// Remote is one provider's view of a remote key set.
+type Remote struct {
+	provider string
+	timing   timing
+	feed     *feed
+}
 
 // Source returns the provider's remote key set. Nothing is fetched before Use.
+// Errors name the field of spec that is wrong.
 func (r *Remotes) Source(provider string, spec policy.RemoteJWKS) (*Remote, error) {
-	return &Remote{}, nil
+	address, err := url.Parse(spec.URI)
+	if err != nil || address.Host == "" || address.User != nil || address.Fragment != "" {
+		return nil, fmt.Errorf("provider %q: remoteJWKS.uri must be an absolute https URL without user and fragment", provider)
+	}
+	if address.Scheme != "https" && (address.Scheme != "http" || !spec.AllowInsecureHTTP) {
+		return nil, fmt.Errorf("provider %q: remoteJWKS.uri must be https, or allowInsecureHTTP must be true", provider)
+	}
+	remote := &Remote{provider: provider, timing: newTiming(spec)}
+	key := feedKey{uri: spec.URI, insecure: spec.AllowInsecureHTTP}
+	if r == nil {
+		remote.feed = newFeed(key, RemotesConfig{})
+		return remote, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.feeds[key] == nil {
+		r.feeds[key] = newFeed(key, r.cfg)
+	}
+	remote.feed = r.feeds[key]
+	return remote, nil
 }
 
 // Use makes v the verifier in force: its remote sets are fetched and kept
-// fresh, all others are dropped. Call it just before v is swapped in.
-func (r *Remotes) Use(v *Verifier) {}
-
-// Close ends all fetching and waits for it.
-func (r *Remotes) Close() {}
-
-// Remote is one provider's view of a remote key set.
-type Remote struct{}
-
-func (r *Remote) current(time.Time) *KeySet { return nil }
-
-func (r *Remote) await(context.Context, string, time.Time) (*KeySet, Lookup) {
-	return nil, LookupFailed
+// fresh, all others are dropped. Call it just before v is swapped in; sources
+// made for a verifier that is never used cost nothing.
+func (r *Remotes) Use(v *Verifier) {
+	if r == nil {
+		return
+	}
+	users := map[*feed][]*Remote{}
+	if v != nil {
+		for _, p := range v.providers {
+			if remote, ok := p.keys.(*Remote); ok {
+				users[remote.feed] = append(users[remote.feed], remote)
+			}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, unused := range r.feeds {
+		if len(users[unused]) == 0 {
+			unused.stop()
+			delete(r.feeds, key)
+		}
+	}
+	for used, remotes := range users {
+		r.feeds[used.key] = used
+		used.start(remotes)
+	}
 }
 
-func (r *Remote) lastSuccess() time.Time { return time.Time{} }
+// Close ends all fetching and waits for it.
+func (r *Remotes) Close() { r.Use(nil) }
+
+// current is the last good set, unless it is older than maxStale.
+func (r *Remote) current(now time.Time) *KeySet {
+	good := r.feed.good.Load()
+	if good == nil || now.Sub(good.at) > r.timing.maxStale {
+		return nil
+	}
+	return good.set
+}
+
+// await asks the feed about a kid that is not loaded.
+func (r *Remote) await(ctx context.Context, kid string, now time.Time) (*KeySet, Lookup) {
+	answer := r.feed.ask(ctx, kid, r.current(now) != nil)
+	set := r.current(now)
+	if answer == LookupOverloaded {
+		return nil, answer
+	}
+	if set.Len() > 0 && set.byKID[kid] != nil {
+		return set, LookupFound
+	}
+	return set, answer
+}
+
+func (r *Remote) lastSuccess() time.Time {
+	if good := r.feed.good.Load(); good != nil {
+		return good.at
+	}
+	return time.Time{}
+}
+
+// timing is how often a set is fetched.
+type timing struct {
+	refresh  time.Duration // between two good fetches
+	retry    time.Duration // after a failed one, when there is a set to live on
+	unknown  time.Duration // between two fetches caused by unknown kids
+	maxStale time.Duration // how long a set lives without a good fetch
+}
+
+// Bounds that keep a policy from hammering a key server.
+const (
+	minRefresh = time.Second
+	minRetry   = time.Second
+	minUnknown = time.Second
+)
+
+func newTiming(spec policy.RemoteJWKS) timing {
+	return timing{
+		refresh:  durationOr(spec.CacheDuration, 5*time.Minute, minRefresh),
+		retry:    durationOr(spec.FailedRefetchDuration, 10*time.Second, minRetry),
+		unknown:  durationOr(spec.UnknownKeyRefetchInterval, 10*time.Second, minUnknown),
+		maxStale: durationOr(spec.MaxStale, 24*time.Hour, 0),
+	}
+}
+
+func durationOr(value *policy.Duration, absent, least time.Duration) time.Duration {
+	if value == nil {
+		return absent
+	}
+	return max(value.Duration, least)
+}
+
+// shortest is the timing of a feed that several providers share: the most eager
+// of each.
+func shortest(remotes []*Remote) timing {
+	shared := remotes[0].timing
+	for _, other := range remotes[1:] {
+		shared.refresh = min(shared.refresh, other.timing.refresh)
+		shared.retry = min(shared.retry, other.timing.retry)
+		shared.unknown = min(shared.unknown, other.timing.unknown)
+	}
+	return shared
+}

@@ -32,6 +32,7 @@ const (
 	LookupAbsent     Lookup = "absent"     // not in the set, nor in a set just fetched
 	LookupSuppressed Lookup = "suppressed" // no refetch: cool-down, or known to be absent
 	LookupFailed     Lookup = "failed"     // the refetch failed
+	LookupOverloaded Lookup = "overloaded" // too many requests wait for a refetch: answered 503
 )
 
 // Verifier judges tokens by the providers of one policy. It is immutable and

@@ -1,0 +1,382 @@
+package token_test
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// TestHonestTokens: one token of each algorithm, with and without kid.
+func TestHonestTokens(t *testing.T) {
+	for _, alg := range []string{
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+		"ES256", "ES384", "ES512", "EdDSA",
+	} {
+		t.Run("a token of "+alg+" is accepted with and without kid", func(t *testing.T) {
+			key := generate(t, alg, "1-aaaaaaaaaa")
+			v := verifier(t, provider(t, "own", nil, key))
+			got := verify(t, v, mint(t, key, nil, claims(nil)))
+			wantReason(t, got, policy.OK)
+			if got.KID != key.KID || got.Provider != "own" || got.Verified.Subject() != "user-1" {
+				t.Errorf("outcome = %+v, want kid %q of provider own", got, key.KID)
+			}
+			wantReason(t, verify(t, v, mint(t, key, map[string]any{"kid": nil}, claims(nil))), policy.OK)
+		})
+	}
+}
+
+// TestAlgorithmConfusion is T1 and T5: the algorithm is the configuration's, not
+// the token's.
+func TestAlgorithmConfusion(t *testing.T) {
+	secret := generate(t, "HS256", "s")
+	long := generate(t, "HS512", "s")
+	rsaKey := generate(t, "RS256", "r")
+	ecKey := generate(t, "ES256", "e")
+	both := verifier(t, provider(t, "public", nil, rsaKey, ecKey))
+	one := verifier(t, provider(t, "secret", nil, secret))
+	wide := verifier(t, provider(t, "wide", func(p *token.Provider) {
+		p.Algorithms = []policy.Algorithm{"RS256", "RS384", "PS256", "ES256", "ES384"}
+	}, rsaKey, ecKey))
+
+	body := payload(t)
+	for name, tc := range map[string]struct {
+		v     *token.Verifier
+		token string
+		want  policy.Reason
+	}{
+		"the twin, RS256, is accepted":                {both, signed(t, rsaKey, `{"alg":"RS256","kid":"r"}`, body), policy.OK},
+		"the twin, HS256, is accepted":                {one, signed(t, secret, `{"alg":"HS256"}`, body), policy.OK},
+		"alg none with an empty signature":            {one, raw64(`{"alg":"none"}`) + "." + raw64(body) + ".", policy.AlgNotAllowed},
+		"alg None with a good signature":              {one, signed(t, secret, `{"alg":"None"}`, body), policy.AlgNotAllowed},
+		"alg empty":                                   {one, signed(t, secret, `{"alg":""}`, body), policy.AlgNotAllowed},
+		"alg missing":                                 {one, signed(t, secret, `{"typ":"JWT"}`, body), policy.AlgNotAllowed},
+		"alg null":                                    {one, signed(t, secret, `{"alg":null}`, body), policy.AlgNotAllowed},
+		"alg a number":                                {one, signed(t, secret, `{"alg":256}`, body), policy.AlgNotAllowed},
+		"alg an array":                                {one, signed(t, secret, `{"alg":["HS256"]}`, body), policy.AlgNotAllowed},
+		"alg in lower case":                           {one, signed(t, secret, `{"alg":"hs256"}`, body), policy.AlgNotAllowed},
+		"alg of another library's making":             {one, signed(t, secret, `{"alg":"HMAC"}`, body), policy.AlgNotAllowed},
+		"alg with a trailing blank":                   {one, signed(t, secret, `{"alg":"HS256 "}`, body), policy.AlgNotAllowed},
+		"HS512 where HS256 is pinned":                 {one, signed(t, long, `{"alg":"HS512"}`, body), policy.AlgNotAllowed},
+		"HS256 where public keys are":                 {both, signed(t, secret, `{"alg":"HS256","kid":"r"}`, body), policy.AlgNotAllowed},
+		"RS256 where secrets are":                     {one, signed(t, rsaKey, `{"alg":"RS256"}`, body), policy.AlgNotAllowed},
+		"RS384 by a key pinned to RS256":              {wide, signedAs(t, rsaKey, "RS384", `{"alg":"RS384","kid":"r"}`, body), policy.AlgNotAllowed},
+		"PS256 by a key pinned to RS256":              {wide, signedAs(t, rsaKey, "PS256", `{"alg":"PS256","kid":"r"}`, body), policy.AlgNotAllowed},
+		"PS256 without kid by a key pinned to RS256":  {wide, signedAs(t, rsaKey, "PS256", `{"alg":"PS256"}`, body), policy.AlgNotAllowed},
+		"ES384 naming a key on P-256":                 {wide, signed(t, generate(t, "ES384", "e"), `{"alg":"ES384","kid":"e"}`, body), policy.AlgNotAllowed},
+		"ES256 naming an RSA key":                     {both, signed(t, ecKey, `{"alg":"ES256","kid":"r"}`, body), policy.AlgNotAllowed},
+		"an RS256 signature declared as PS256's twin": {wide, signed(t, rsaKey, `{"alg":"RS256","kid":"r"}`, body), policy.OK},
+		"a PS256 signature declared as RS256":         {wide, signedAs(t, rsaKey, "PS256", `{"alg":"RS256","kid":"r"}`, body), policy.SignatureInvalid},
+	} {
+		t.Run(name, func(t *testing.T) { wantReason(t, verify(t, tc.v, tc.token), tc.want) })
+	}
+}
+
+// signedAs signs by another algorithm of the key's family.
+func signedAs(t *testing.T, key token.Key, alg, header, body string) string {
+	t.Helper()
+	var members map[string]any
+	if err := json.Unmarshal(key.JWK, &members); err != nil {
+		t.Fatal(err)
+	}
+	key.Alg = alg
+	return signed(t, key, header, body)
+}
+
+// TestPublicKeyAsSecret is T2: no form of a public key is an HMAC secret for it.
+func TestPublicKeyAsSecret(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.ParsePrivate("RS256", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.KID = "r"
+	jwk, err := token.PublicJWK(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := token.PublicJWKS([]token.Key{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkix, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix})
+	v := verifier(t, provider(t, "public", nil, key))
+	wantReason(t, verify(t, v, mint(t, key, nil, claims(nil))), policy.OK)
+
+	for name, secret := range map[string][]byte{
+		"PEM":                     block,
+		"PEM without its newline": bytes.TrimSpace(block),
+		"PEM with CRLF":           bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n")),
+		"PKIX DER":                pkix,
+		"PKCS #1 DER":             x509.MarshalPKCS1PublicKey(&private.PublicKey),
+		"PKCS #1 PEM":             pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&private.PublicKey)}),
+		"JWK":                     jwk,
+		"JWKS":                    jwks,
+		"modulus":                 private.N.Bytes(),
+	} {
+		for _, alg := range []string{"HS256", "RS256"} {
+			t.Run("HMAC with the "+name+" declared as "+alg+" is refused", func(t *testing.T) {
+				text := raw64(fmt.Sprintf(`{"alg":%q,"kid":"r"}`, alg)) + "." + raw64(payload(t))
+				mac := hmac.New(sha256.New, secret)
+				mac.Write([]byte(text))
+				got := verify(t, v, text+"."+base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
+				want := policy.AlgNotAllowed
+				if alg == "RS256" {
+					want = policy.SignatureInvalid
+				}
+				wantReason(t, got, want)
+			})
+		}
+		if name == "modulus" {
+			continue
+		}
+		t.Run("the "+name+" is refused as a secret", func(t *testing.T) {
+			if err := token.CheckSecret("HS256", secret, true); err == nil {
+				t.Error("CheckSecret accepted a public key as a secret")
+			}
+		})
+	}
+}
+
+// TestSecretReadTwoWays is T4: the bytes of the data key are the secret.
+func TestSecretReadTwoWays(t *testing.T) {
+	stored := []byte(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 48)) + "\n")
+	v := verifier(t, provider(t, "s", nil, token.Key{Alg: "HS256", K: stored}))
+	decoded := bytes.Repeat([]byte{7}, 48)
+	for name, tc := range map[string]struct {
+		secret []byte
+		want   policy.Reason
+	}{
+		"the bytes as stored sign":        {stored, policy.OK},
+		"without the trailing newline":    {bytes.TrimSpace(stored), policy.SignatureInvalid},
+		"base64-decoded":                  {decoded, policy.SignatureInvalid},
+		"base64-encoded once more":        {[]byte(base64.StdEncoding.EncodeToString(stored)), policy.SignatureInvalid},
+		"with another trailing line feed": {append(bytes.Clone(stored), '\n'), policy.SignatureInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantReason(t, verify(t, v, mint(t, token.Key{Alg: "HS256", K: tc.secret}, nil, claims(nil))), tc.want)
+		})
+	}
+}
+
+// TestEdgeSignatures is T6.
+func TestEdgeSignatures(t *testing.T) {
+	rsaKey, ecKey, edKey := generate(t, "RS256", "r"), generate(t, "ES256", "e"), generate(t, "EdDSA", "d")
+	secret := generate(t, "HS256", "")
+	v := verifier(t, provider(t, "public", nil, rsaKey, ecKey, edKey))
+	hs := verifier(t, provider(t, "secret", nil, secret))
+	rsaToken, ecToken := mint(t, rsaKey, nil, claims(nil)), mint(t, ecKey, nil, claims(nil))
+	edToken, hsToken := mint(t, edKey, nil, claims(nil)), mint(t, secret, nil, claims(nil))
+	modulus := modulusOf(t, rsaKey)
+	rsaSignature, ecSignature := signatureOf(t, rsaToken), signatureOf(t, ecToken)
+	edSignature, hsSignature := signatureOf(t, edToken), signatureOf(t, hsToken)
+	size := len(rsaSignature)
+	n := elliptic.P256().Params().N
+	r, s := new(big.Int).SetBytes(ecSignature[:32]), new(big.Int).SetBytes(ecSignature[32:])
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := func(a, b *big.Int) []byte {
+		return append(a.FillBytes(make([]byte, 32)), b.FillBytes(make([]byte, 32))...)
+	}
+	more := new(big.Int).Add(s, n)
+
+	for name, tc := range map[string]struct {
+		v         *token.Verifier
+		token     string
+		signature []byte
+		want      policy.Reason
+	}{
+		"the RSA twin is accepted":      {v, rsaToken, rsaSignature, policy.OK},
+		"the ECDSA twin is accepted":    {v, ecToken, ecSignature, policy.OK},
+		"the Ed25519 twin is accepted":  {v, edToken, edSignature, policy.OK},
+		"the HMAC twin is accepted":     {hs, hsToken, hsSignature, policy.OK},
+		"ECDSA zero and zero (psychic)": {v, ecToken, make([]byte, 64), policy.SignatureInvalid},
+		"ECDSA r zero":                  {v, ecToken, fixed(new(big.Int), s), policy.SignatureInvalid},
+		"ECDSA order and order":         {v, ecToken, fixed(n, n), policy.SignatureInvalid},
+		"ECDSA in DER":                  {v, ecToken, der, policy.SignatureInvalid},
+		"ECDSA with a byte more":        {v, ecToken, append(bytes.Clone(ecSignature), 0), policy.SignatureInvalid},
+		"ECDSA with s + n":              {v, ecToken, append(r.FillBytes(make([]byte, 32)), more.Bytes()...), policy.SignatureInvalid},
+		"ECDSA swapped":                 {v, ecToken, fixed(s, r), policy.SignatureInvalid},
+		"ECDSA empty":                   {v, ecToken, nil, policy.SignatureInvalid},
+		"RSA zero":                      {v, rsaToken, make([]byte, size), policy.SignatureInvalid},
+		"RSA one":                       {v, rsaToken, big.NewInt(1).FillBytes(make([]byte, size)), policy.SignatureInvalid},
+		"RSA n - 1":                     {v, rsaToken, new(big.Int).Sub(modulus, big.NewInt(1)).FillBytes(make([]byte, size)), policy.SignatureInvalid},
+		"RSA n":                         {v, rsaToken, modulus.FillBytes(make([]byte, size)), policy.SignatureInvalid},
+		"RSA s + n":                     {v, rsaToken, new(big.Int).Add(new(big.Int).SetBytes(rsaSignature), modulus).Bytes(), policy.SignatureInvalid},
+		"RSA with a leading zero byte":  {v, rsaToken, append([]byte{0}, rsaSignature...), policy.SignatureInvalid},
+		"RSA with a byte less":          {v, rsaToken, rsaSignature[:size-1], policy.SignatureInvalid},
+		"RSA empty":                     {v, rsaToken, nil, policy.SignatureInvalid},
+		"Ed25519 with a byte more":      {v, edToken, append(bytes.Clone(edSignature), 0), policy.SignatureInvalid},
+		"Ed25519 with s + order":        {v, edToken, edPlusOrder(edSignature), policy.SignatureInvalid},
+		"HMAC cut to half":              {hs, hsToken, hsSignature[:16], policy.SignatureInvalid},
+		"HMAC with a byte more":         {hs, hsToken, append(bytes.Clone(hsSignature), 0), policy.SignatureInvalid},
+		"HMAC empty":                    {hs, hsToken, nil, policy.SignatureInvalid},
+		"HMAC with one bit turned":      {hs, hsToken, flip(hsSignature), policy.SignatureInvalid},
+	} {
+		t.Run(name, func(t *testing.T) { wantReason(t, verify(t, tc.v, resigned(tc.token, tc.signature)), tc.want) })
+	}
+}
+
+// TestMalformedPaddings is T6: encodings of PKCS #1 that are nearly right, made
+// with the private key.
+func TestMalformedPaddings(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.ParsePrivate("RS256", pem.EncodeToMemory(&pem.Block{
+		Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := verifier(t, provider(t, "public", nil, key))
+	text := mint(t, key, nil, claims(nil))
+	digest := sha256.Sum256([]byte(text[:strings.LastIndexByte(text, '.')]))
+	info := []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
+	encode := func(head []byte, padding int, body []byte) []byte {
+		block := append(bytes.Clone(head), bytes.Repeat([]byte{0xff}, padding)...)
+		block = append(append(block, 0), body...)
+		block = append(block, make([]byte, max(0, 256-len(block)))...)
+		return new(big.Int).Exp(new(big.Int).SetBytes(block[:256]), private.D, private.N).FillBytes(make([]byte, 256))
+	}
+	good := append(bytes.Clone(info), digest[:]...)
+	noNull := append([]byte{0x30, 0x2f, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x04, 0x20}, digest[:]...)
+	full := 256 - 3 - len(good)
+	for name, tc := range map[string]struct {
+		signature []byte
+		want      policy.Reason
+	}{
+		"the right encoding is accepted":       {encode([]byte{0, 1}, full, good), policy.OK},
+		"block type 2":                         {encode([]byte{0, 2}, full, good), policy.SignatureInvalid},
+		"a first byte that is not zero":        {encode([]byte{1, 1}, full, good), policy.SignatureInvalid},
+		"short padding, rubbish behind (2006)": {encode([]byte{0, 1}, 8, good), policy.SignatureInvalid},
+		"no padding":                           {encode([]byte{0, 1}, 0, good), policy.SignatureInvalid},
+		"the digest without its algorithm":     {encode([]byte{0, 1}, 256-3-32, digest[:]), policy.SignatureInvalid},
+		"the algorithm without its NULL":       {encode([]byte{0, 1}, 256-3-len(noNull), noNull), policy.SignatureInvalid},
+		"a digest of another length":           {encode([]byte{0, 1}, full+1, good[:len(good)-1]), policy.SignatureInvalid},
+	} {
+		t.Run(name, func(t *testing.T) { wantReason(t, verify(t, v, resigned(text, tc.signature)), tc.want) })
+	}
+}
+
+func modulusOf(t *testing.T, key token.Key) *big.Int {
+	t.Helper()
+	var members struct{ N string }
+	if err := json.Unmarshal(key.JWK, &members); err != nil {
+		t.Fatal(err)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(members.N)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return new(big.Int).SetBytes(data)
+}
+
+func flip(data []byte) []byte {
+	turned := bytes.Clone(data)
+	turned[0] ^= 1
+	return turned
+}
+
+// edPlusOrder adds the group's order to s, which RFC 8032 forbids.
+func edPlusOrder(signature []byte) []byte {
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	little := bytes.Clone(signature[32:])
+	for i, j := 0, len(little)-1; i < j; i, j = i+1, j-1 {
+		little[i], little[j] = little[j], little[i]
+	}
+	sum := new(big.Int).Add(new(big.Int).SetBytes(little), order).FillBytes(make([]byte, 32))
+	for i, j := 0, len(sum)-1; i < j; i, j = i+1, j-1 {
+		sum[i], sum[j] = sum[j], sum[i]
+	}
+	return append(bytes.Clone(signature[:32]), sum...)
+}
+
+// TestKeyFromToken is T7: a token never brings or fetches its own key.
+func TestKeyFromToken(t *testing.T) {
+	trusted, attacker := generate(t, "ES256", "ours"), generate(t, "ES256", "theirs")
+	v := verifier(t, provider(t, "public", nil, trusted))
+	jwk := string(public(t, attacker).JWK)
+	body := payload(t)
+	for name, tc := range map[string]struct {
+		key    token.Key
+		header string
+		want   policy.Reason
+	}{
+		"the twin: our key with a foreign jwk beside it": {trusted, `{"alg":"ES256","kid":"ours","jwk":` + jwk + `}`, policy.OK},
+		"an embedded jwk":                   {attacker, `{"alg":"ES256","jwk":` + jwk + `}`, policy.SignatureInvalid},
+		"an embedded jwk under our kid":     {attacker, `{"alg":"ES256","kid":"ours","jwk":` + jwk + `}`, policy.SignatureInvalid},
+		"an embedded jwk under its own kid": {attacker, `{"alg":"ES256","kid":"theirs","jwk":` + jwk + `}`, policy.UnknownKey},
+		"a jku":                             {attacker, `{"alg":"ES256","kid":"theirs","jku":"https://evil.example/jwks"}`, policy.UnknownKey},
+		"an x5u":                            {attacker, `{"alg":"ES256","kid":"theirs","x5u":"https://evil.example/x"}`, policy.UnknownKey},
+		"an x5c":                            {attacker, `{"alg":"ES256","x5c":["MIIB"]}`, policy.SignatureInvalid},
+		"a kid that climbs directories":     {attacker, `{"alg":"ES256","kid":"../../../dev/null"}`, policy.UnknownKey},
+		"a kid that is SQL":                 {attacker, `{"alg":"ES256","kid":"x' UNION SELECT 'k"}`, policy.UnknownKey},
+		"a kid with NUL":                    {attacker, `{"alg":"ES256","kid":"ours\u0000"}`, policy.UnknownKey},
+		"a kid with CRLF":                   {attacker, `{"alg":"ES256","kid":"a\r\nb"}`, policy.UnknownKey},
+		"a kid that is a URL":               {attacker, `{"alg":"ES256","kid":"https://evil.example/k"}`, policy.UnknownKey},
+		"an empty kid":                      {trusted, `{"alg":"ES256","kid":""}`, policy.UnknownKey},
+		"a kid that is a number":            {trusted, `{"alg":"ES256","kid":1}`, policy.MalformedToken},
+		"a kid that is an array":            {trusted, `{"alg":"ES256","kid":["ours"]}`, policy.MalformedToken},
+		"a kid that is null":                {trusted, `{"alg":"ES256","kid":null}`, policy.MalformedToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := verify(t, v, signed(t, tc.key, tc.header, body))
+			wantReason(t, got, tc.want)
+			if got.KID != "" && got.KID != "ours" {
+				t.Errorf("KID = %q: only our own may come out", got.KID)
+			}
+		})
+	}
+}
+
+// TestCriticalHeaders is T9.
+func TestCriticalHeaders(t *testing.T) {
+	key := generate(t, "HS256", "")
+	v := verifier(t, provider(t, "s", nil, key))
+	for name, tc := range map[string]struct {
+		header string
+		want   policy.Reason
+	}{
+		"the twin with an unknown member that is not critical": {`{"alg":"HS256","x":1}`, policy.OK},
+		"crit naming what nobody knows":                        {`{"alg":"HS256","x":1,"crit":["x"]}`, policy.MalformedToken},
+		"crit empty":                                           {`{"alg":"HS256","crit":[]}`, policy.MalformedToken},
+		"crit naming a registered member":                      {`{"alg":"HS256","crit":["alg"]}`, policy.MalformedToken},
+		"crit with a name twice":                               {`{"alg":"HS256","crit":["b64","b64"],"b64":true}`, policy.MalformedToken},
+		"crit that is no array":                                {`{"alg":"HS256","crit":"x"}`, policy.MalformedToken},
+		"crit null":                                            {`{"alg":"HS256","crit":null}`, policy.MalformedToken},
+		"b64 false":                                            {`{"alg":"HS256","b64":false,"crit":["b64"]}`, policy.MalformedToken},
+		"b64 true":                                             {`{"alg":"HS256","b64":true}`, policy.MalformedToken},
+		"crit in another case":                                 {`{"alg":"HS256","Crit":["x"]}`, policy.MalformedToken},
+	} {
+		t.Run(name, func(t *testing.T) { wantReason(t, verify(t, v, signed(t, key, tc.header, payload(t))), tc.want) })
+	}
+}

@@ -1,0 +1,292 @@
+package token
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How long and how many requests may wait for a fetch.
+const (
+	waitForKID   = fetchTimeout // a token names a key that is not loaded
+	waitForFirst = time.Second  // no set was ever loaded; the answer is 503 then
+	maxWaiting   = 256          // more are answered 503 at once
+	maxAbsent    = 1024         // kids remembered as absent
+)
+
+// How failed fetches are repeated while there is no set to live on.
+const (
+	firstRetry = time.Second
+	lastRetry  = 8 * time.Second
+)
+
+// goodSet is a fetched set and when it was fetched.
+type goodSet struct {
+	set *KeySet
+	at  time.Time
+}
+
+// flight is one fetch that requests may wait for.
+type flight struct {
+	done   chan struct{}
+	failed bool // read after done
+}
+
+// feed fetches one key set for all its providers. One goroutine, which start
+// begins and stop ends, does all the fetching; requests read good, and wait for
+// a flight only when they need what is not there.
+type feed struct {
+	key  feedKey
+	cfg  RemotesConfig
+	seed maphash.Seed
+	good atomic.Pointer[goodSet]
+	wake chan struct{} // capacity 1: look again at flight and timing
+
+	mu        sync.Mutex
+	providers []string
+	timing    timing
+	cancel    context.CancelFunc // nil: not running
+	ended     chan struct{}
+	flight    *flight
+	waiting   int
+	failures  int       // since the last good fetch
+	failedAt  time.Time // the last failure
+	askedAt   time.Time // the last fetch caused by an unknown kid
+	absent    map[uint64]time.Time
+}
+
+func newFeed(key feedKey, cfg RemotesConfig) *feed {
+	return &feed{
+		key: key, cfg: cfg, seed: maphash.MakeSeed(),
+		wake: make(chan struct{}, 1), absent: map[uint64]time.Time{},
+	}
+}
+
+// start makes the feed run for these users; a running feed takes over their
+// timing. The first flight is boarded here, so that a request that comes at once
+// can wait for it.
+func (f *feed) start(users []*Remote) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.timing = shortest(users)
+	f.providers = nil
+	for _, user := range users {
+		f.providers = append(f.providers, user.provider)
+	}
+	if f.cancel != nil {
+		f.nudge()
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel, f.ended = cancel, make(chan struct{})
+	f.flight = &flight{done: make(chan struct{})}
+	go f.run(ctx, f.ended)
+}
+
+// stop ends the feed and waits for its goroutine.
+func (f *feed) stop() {
+	f.mu.Lock()
+	cancel, ended := f.cancel, f.ended
+	f.cancel = nil
+	f.mu.Unlock()
+	if cancel == nil {
+		return
+	}
+	cancel()
+	<-ended
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.flight != nil {
+		f.flight.failed = true
+		close(f.flight.done)
+		f.flight = nil
+	}
+}
+
+func (f *feed) nudge() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run fetches now, then whenever it is due or asked for.
+func (f *feed) run(ctx context.Context, ended chan struct{}) {
+	defer close(ended)
+	fetcher := newFetcher(f.key, f.cfg)
+	defer fetcher.close()
+	for ctx.Err() == nil {
+		f.fly(ctx, fetcher)
+		f.rest(ctx)
+	}
+}
+
+// fly makes one fetch and lands its flight.
+func (f *feed) fly(ctx context.Context, fetcher *fetcher) {
+	f.mu.Lock()
+	if f.flight == nil {
+		f.flight = &flight{done: make(chan struct{})}
+	}
+	boarded := f.flight
+	report := Fetch{Providers: f.providers, URI: f.key.uri}
+	f.mu.Unlock()
+
+	set := fetcher.fetch(ctx, &report)
+	report.At = f.cfg.Now()
+	if report.Result == FetchOK {
+		f.good.Store(&goodSet{set: set, at: report.At})
+	}
+	f.land(boarded, report)
+	if f.cfg.OnFetch != nil && ctx.Err() == nil {
+		f.cfg.OnFetch(report)
+	}
+}
+
+func (f *feed) land(boarded *flight, report Fetch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flight = nil
+	if report.Result == FetchOK {
+		f.failures = 0
+	} else {
+		f.failures++
+		f.failedAt = report.At
+		boarded.failed = true
+	}
+	close(boarded.done)
+}
+
+// rest waits until the next fetch is due, wanted, or never.
+func (f *feed) rest(ctx context.Context) {
+	landed, jitter := f.cfg.Now(), f.cfg.Jitter()
+	for ctx.Err() == nil {
+		pause, wanted := f.pause(jitter)
+		if wanted {
+			return
+		}
+		timer := time.NewTimer(pause - f.cfg.Now().Sub(landed))
+		select {
+		case <-timer.C:
+			return
+		case <-f.wake:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// pause is the time from one fetch to the next, spread by jitter in [0,1), and
+// whether somebody waits for one already.
+func (f *feed) pause(jitter float64) (pause time.Duration, wanted bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wanted = f.flight != nil
+	switch {
+	case f.failures == 0:
+		pause = spread(f.timing.refresh, 0.9+0.2*jitter)
+	case f.good.Load() == nil:
+		doubled := firstRetry << min(f.failures-1, 8)
+		pause = spread(min(doubled, lastRetry), 0.75+0.25*jitter)
+	default:
+		pause = spread(f.timing.retry, 0.9+0.2*jitter)
+	}
+	return pause, wanted
+}
+
+func spread(d time.Duration, factor float64) time.Duration {
+	return time.Duration(float64(d) * factor)
+}
+
+// ask is for a kid that is not loaded, or for any set when none is in force
+// (have is false). It may cause one fetch and wait for it.
+func (f *feed) ask(ctx context.Context, kid string, have bool) Lookup {
+	boarded, answer := f.board(kid, have)
+	if boarded == nil {
+		return answer
+	}
+	defer f.leave()
+	patience := waitForKID
+	if !have {
+		patience = waitForFirst
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-boarded.done:
+	case <-ctx.Done():
+		return LookupFailed
+	case <-timer.C:
+		return LookupFailed
+	}
+	if boarded.failed {
+		return LookupFailed
+	}
+	f.remember(kid)
+	return LookupAbsent
+}
+
+// board finds the flight to wait for, or the answer without one. An unknown kid
+// starts a flight at most once per interval, not soon after a failure, and not
+// if it was found absent a short while ago.
+func (f *feed) board(kid string, have bool) (*flight, Lookup) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.cfg.Now
+	switch {
+	case f.cancel == nil:
+		return nil, LookupFailed
+	case have && f.knownAbsent(kid, now()):
+		return nil, LookupSuppressed
+	case f.flight == nil && !have:
+		return nil, LookupFailed
+	case f.flight == nil && !f.mayAsk(now()):
+		return nil, LookupSuppressed
+	case f.waiting >= maxWaiting:
+		return nil, LookupOverloaded
+	}
+	if f.flight == nil {
+		f.askedAt = now()
+		f.flight = &flight{done: make(chan struct{})}
+		f.nudge()
+	}
+	f.waiting++
+	return f.flight, ""
+}
+
+func (f *feed) mayAsk(now time.Time) bool {
+	if f.failures > 0 && now.Sub(f.failedAt) < f.timing.retry {
+		return false
+	}
+	return f.askedAt.IsZero() || now.Sub(f.askedAt) >= f.timing.unknown
+}
+
+func (f *feed) leave() {
+	f.mu.Lock()
+	f.waiting--
+	f.mu.Unlock()
+}
+
+// remember notes a kid that a fresh set does not hold. The kid itself is not
+// kept: it is as long as its sender likes.
+func (f *feed) remember(kid string) {
+	good := f.good.Load()
+	if good == nil || good.set.byKID[kid] != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.absent) >= maxAbsent {
+		clear(f.absent)
+	}
+	f.absent[maphash.String(f.seed, kid)] = f.cfg.Now()
+}
+
+// absentFor is how many intervals a kid stays known as absent.
+const absentFor = 6
+
+func (f *feed) knownAbsent(kid string, now time.Time) bool {
+	since, known := f.absent[maphash.String(f.seed, kid)]
+	return known && now.Sub(since) < absentFor*f.timing.unknown
+}
