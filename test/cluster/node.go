@@ -21,10 +21,9 @@ import (
 // environment it fails, lest a build is green because nothing ran.
 func Node(t testing.TB) *Cluster {
 	t.Helper()
-	c, err := shareNode(t.Context())
-	var unable *unableError
-	if errors.As(err, &unable) && os.Getenv("CI") != "true" {
-		t.Skipf("SKIPPED, THIS MACHINE RUNS NO NODE: %v", err)
+	c, err := Join(t.Context())
+	if errors.Is(err, ErrNoNode) && os.Getenv("CI") != "true" {
+		t.Skipf("SKIPPED: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -32,12 +31,12 @@ func Node(t testing.TB) *Cluster {
 	return c
 }
 
-// unableError says what this machine lacks to run a node.
-type unableError struct{ reason string }
+// ErrNoNode is why Join fails on a machine that lacks what a node needs.
+var ErrNoNode = errors.New("THIS MACHINE RUNS NO NODE")
 
-func (e *unableError) Error() string { return e.reason }
-
-func shareNode(ctx context.Context) (*Cluster, error) {
+// Join is what Node does, for a TestMain and for programs: it makes this process
+// a user of the node until it ends.
+func Join(ctx context.Context) (*Cluster, error) {
 	if useCurrent() {
 		return Current()
 	}
@@ -46,7 +45,7 @@ func shareNode(ctx context.Context) (*Cluster, error) {
 		return nil, err
 	}
 	if _, err := output(exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--check")); err != nil {
-		return nil, &unableError{reason: err.Error()}
+		return nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	if err := joinNode(ctx, scripts); err != nil {
 		return nil, err

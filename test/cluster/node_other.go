@@ -4,16 +4,14 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"net"
 )
 
 // Elsewhere there is no node, and so no namespace to enter.
-var errNoNode = errors.New("a node needs Linux")
 
-func holdUntilExit(string) error { return errNoNode }
+func holdUntilExit(string) error { return ErrNoNode }
 
-func whenReleased(context.Context, string, string) error { return errNoNode }
+func whenReleased(context.Context, string, string) error { return ErrNoNode }
 
 func dialFrom(ctx context.Context, _, network, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, address)

@@ -42,13 +42,13 @@ func buildPrograms(ctx context.Context, scripts string, progress io.Writer) (str
 		progress = os.Stderr
 	}
 	// Not bound to ctx: a build that outlives a test's patience is ready for the next.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(scripts, "build"))
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(scripts, "build"), "--print")
 	cmd.Stderr = progress
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("building Kubernetes: %w", err)
 	}
-	return filepath.Join(string(bytes.TrimSpace(out)), "bin"), nil
+	return string(bytes.TrimSpace(out)), nil
 }
 
 // settings returns the variables that the script `env` prints for a shell.
@@ -57,6 +57,10 @@ func settings(ctx context.Context, scripts string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseSettings(out), nil
+}
+
+func parseSettings(out string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(out) {
 		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
@@ -64,5 +68,5 @@ func settings(ctx context.Context, scripts string) (map[string]string, error) {
 			values[name] = strings.Trim(value, "'")
 		}
 	}
-	return values, nil
+	return values
 }

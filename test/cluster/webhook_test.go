@@ -1,3 +1,5 @@
+//go:build cluster || e2e
+
 package cluster
 
 import (

@@ -1,4 +1,4 @@
-module gatepost.dev/gatepost/test/cluster/images
+module gatepost.dev/gatepost/test/cluster/image
 
 go 1.26.0
 
