@@ -44,7 +44,7 @@ func Compile(s Spec, probes ...Probe) (*Policy, error) {
 	if len(c.errs) > 0 {
 		return nil, c.errs
 	}
-	p := &Policy{compiled: true, spec: clone(s), warnings: c.warnings}
+	p := &Policy{compiled: true, spec: *s.DeepCopy(), warnings: c.warnings}
 	setDefaults(&p.spec)
 	p.exempt(probes)
 	p.authorize()

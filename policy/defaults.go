@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"reflect"
-	"time"
-)
+import "time"
 
 // setDefaults fills in what the resource's schema fills in, and what it cannot:
 // the same file means the same with and without an API server.
@@ -125,45 +122,4 @@ func pointerOrElse[T any](value **T, otherwise T) {
 
 func durationOrElse(value **Duration, otherwise time.Duration) {
 	pointerOrElse(value, Duration{otherwise})
-}
-
-// clone copies a spec all the way down, so that a Policy shares nothing with
-// its maker.
-func clone(s Spec) Spec {
-	out, _ := reflect.TypeAssert[Spec](cloneValue(reflect.ValueOf(s)))
-	return out
-}
-
-func cloneValue(v reflect.Value) reflect.Value {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return v
-		}
-		out := reflect.New(v.Type().Elem())
-		out.Elem().Set(cloneValue(v.Elem()))
-		return out
-	case reflect.Slice:
-		if v.Len() == 0 {
-			return reflect.Zero(v.Type())
-		}
-		out := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		for i := range v.Len() {
-			out.Index(i).Set(cloneValue(v.Index(i)))
-		}
-		return out
-	case reflect.Map:
-		out := reflect.MakeMapWithSize(v.Type(), v.Len())
-		for _, key := range v.MapKeys() {
-			out.SetMapIndex(key, cloneValue(v.MapIndex(key)))
-		}
-		return out
-	case reflect.Struct:
-		out := reflect.New(v.Type()).Elem()
-		for i := range v.NumField() {
-			out.Field(i).Set(cloneValue(v.Field(i)))
-		}
-		return out
-	}
-	return v
 }
