@@ -47,7 +47,7 @@ func (c *checker) resourceURL(field, raw string) {
 }
 
 var (
-	hostForm    = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_])?$`)
+	hostForm    = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$`)
 	numericForm = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]+$`)
 )
 
