@@ -1,7 +1,42 @@
 package token
 
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+
+	"crypto/tls"
+)
+
 // Sign signs any bytes, so that tests can sign what Mint would not write.
 var Sign = sign
 
-// DecodeObject is the JSON reader, for its fuzz test.
-var DecodeObject = decodeObject
+// DecodeObject is the JSON reader, and the bounds by which it is stricter than
+// encoding/json, for its fuzz test.
+var (
+	DecodeObject     = decodeObject
+	ErrJSONDepth     = errJSONDepth
+	ErrJSONDuplicate = errJSONDuplicate
+	ErrJSONNumber    = errJSONNumber
+	ErrJSONUTF8      = errJSONUTF8
+	ErrJSONObject    = errJSONObject
+)
+
+// OverNetwork makes remotes fetch over another network.
+func OverNetwork(cfg RemotesConfig, dial func(ctx context.Context, network, address string) (net.Conn, error)) RemotesConfig {
+	cfg.dial = dial
+	return cfg
+}
+
+// WithRoots makes remotes trust other roots.
+func WithRoots(cfg RemotesConfig, roots *x509.CertPool) RemotesConfig {
+	cfg.tls = &tls.Config{RootCAs: roots}
+	return cfg
+}
+
+// RefusesAddress asks the gate of the fetching client.
+func RefusesAddress(address string, loopback bool, own ...netip.Addr) bool {
+	gate := addressGate{loopback: loopback, forbidden: own}
+	return gate.control("tcp", address, nil) != nil
+}

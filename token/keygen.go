@@ -75,7 +75,10 @@ func ParsePrivate(alg string, data []byte) (Key, error) {
 		return Key{}, errUnknownAlg
 	}
 	if algorithms[chosen].family == familyHMAC {
-		return Key{Alg: alg, K: bytes.Clone(data)}, CheckSecret(alg, data, false)
+		if err := CheckSecret(alg, data, false); err != nil {
+			return Key{}, err
+		}
+		return Key{Alg: alg, K: bytes.Clone(data)}, nil
 	}
 	var private any
 	var err error
