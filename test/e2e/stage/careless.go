@@ -1,0 +1,135 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// CarelessName is a Deployment whose agent wants to listen on every address.
+const CarelessName = "careless"
+
+// Careless deploys the example once more, told to listen on 0.0.0.0, and looks
+// for two things: that it says what is wrong, and that nobody can reach it.
+func (a *Agent) Careless(ctx context.Context) ([]Finding, error) {
+	if err := a.deployCareless(ctx); err != nil {
+		return nil, err
+	}
+	labels := client.MatchingLabels{"variant": CarelessName}
+	var pod corev1.Pod
+	var reached []string
+	err := Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
+		pods, err := a.Pods(ctx, labels)
+		if err != nil || len(pods) == 0 {
+			return errors.Join(err, errors.New("no pod yet"))
+		}
+		pod = pods[0]
+		if bare, err := a.bare(ctx, pod); err == nil && bare {
+			reached = append(reached, pod.Status.PodIP)
+		}
+		return crashed(pod)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("waiting for the careless agent to fail: %w", err), a.whatIsWrong(ctx))
+	}
+	said, err := a.Kubectl(ctx, "-n", a.Namespace, "logs", pod.Name, "-c", "agent", "--previous", "--tail=20")
+	if err != nil {
+		said, err = a.Kubectl(ctx, "-n", a.Namespace, "logs", pod.Name, "-c", "agent", "--tail=20")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the careless agent's log: %w", err)
+	}
+	policy, err := a.Policy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []Finding{
+		found(len(reached) == 0, "answers of the careless agent itself", strconv.Itoa(len(reached))),
+		found(strings.Contains(said, "address already in use"), "the careless agent's log", lineWith(said, "address already in use")),
+		found(!ready(pod), "the careless pod", describe(pod)),
+		{What: "the policy", Saw: Condition(policy.Status.Conditions, "Enforced")},
+	}, nil
+}
+
+// deployCareless copies the agent's Deployment.
+func (a *Agent) deployCareless(ctx context.Context) error {
+	var original appsv1.Deployment
+	if err := a.API.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: AgentName}, &original); err != nil {
+		return fmt.Errorf("reading the agent's Deployment: %w", err)
+	}
+	template := *original.Spec.Template.DeepCopy()
+	template.Labels["variant"] = CarelessName
+	template.Spec.Containers[0].Env = append(template.Spec.Containers[0].Env, corev1.EnvVar{Name: "UVICORN_HOST", Value: "0.0.0.0"})
+	return a.Create(ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: CarelessName},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(1)),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": AgentName, "variant": CarelessName}},
+			Template: template,
+		},
+	})
+}
+
+// bare says whether somebody other than the guard answers at the pod's address.
+func (a *Agent) bare(ctx context.Context, pod corev1.Pod) (bool, error) {
+	if pod.Status.PodIP == "" {
+		return false, nil
+	}
+	url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(agentPort)) + "/health"
+	got, err := ask(ctx, a.Pod, http.MethodGet, url, nil, "")
+	return err == nil && !got.byGuard(), err
+}
+
+// crashed is nil once the agent's container has failed and its sidecar runs.
+func crashed(pod corev1.Pod) error {
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.RestartCount > 0 || status.State.Terminated != nil {
+			return nil
+		}
+	}
+	return errors.New("it has not failed: " + describe(pod))
+}
+
+func ready(pod corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// describe says what the pod's containers are doing.
+func describe(pod corev1.Pod) string {
+	var parts []string
+	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+		state := "running"
+		if status.State.Waiting != nil {
+			state = status.State.Waiting.Reason
+		}
+		if status.State.Terminated != nil {
+			state = fmt.Sprintf("%s, exit code %d", status.State.Terminated.Reason, status.State.Terminated.ExitCode)
+		}
+		parts = append(parts, fmt.Sprintf("%s %s (%d restarts)", status.Name, state, status.RestartCount))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func lineWith(text, words string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, words) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.TrimSpace(text)
+}

@@ -1,0 +1,176 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+// What a rotation has to show.
+const (
+	enoughPerKey   = 500 // accepted requests, by the old key and by the new
+	rotationWithin = 3 * time.Minute
+)
+
+// Rotation is what was seen of a key's replacement under load.
+type Rotation struct {
+	Old, New string // key ids
+	Tally    Tally
+	Counted  map[string]float64 // gatepost_key_verifications_total, by kid, of all sidecars
+	AfterEnd answer             // to a token of the removed key
+}
+
+// Rotate replaces the signing key while clients talk to the agent, and tells
+// what is going on from time to time.
+func (a *Agent) Rotate(ctx context.Context, tell func(string)) (Rotation, error) {
+	old, err := a.Signer.Key(ctx)
+	if err != nil {
+		return Rotation{}, err
+	}
+	load := &Load{
+		Client: a.Pod, URL: a.URL("/agent"), Users: 8, Pause: 125 * time.Millisecond,
+		Sign: func(ctx context.Context, lifetime time.Duration, withKID bool) (Token, error) {
+			return a.Signer.Sign(ctx, Teacher(), lifetime, withKID)
+		},
+	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		load.Run(running)
+		close(ended)
+	}()
+	removed := a.replace(ctx, load, old.KID, tell)
+	stop()
+	<-ended
+	r := Rotation{Old: old.KID, Tally: load.Tally()}
+	if removed != nil {
+		return r, errors.Join(removed, a.whatIsWrong(ctx))
+	}
+	fresh, err := a.Signer.Key(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.New = fresh.KID
+	if r.AfterEnd, err = a.useOnceMore(ctx, old); err != nil {
+		return r, err
+	}
+	samples, err := a.Scrape(ctx)
+	r.Counted = SumBy(samples, "gatepost_key_verifications_total", "kid", nil)
+	return r, err
+}
+
+// replace asks for a rotation once the old key has been used enough, and waits
+// until it has been removed and the new one used enough.
+func (a *Agent) replace(ctx context.Context, load *Load, old string, tell func(string)) error {
+	err := Eventually(ctx, time.Minute, func(context.Context) error { return usedEnough(load.Tally(), old) })
+	if err != nil {
+		return fmt.Errorf("using the first key: %w", err)
+	}
+	if err := a.AskForRotation(ctx); err != nil {
+		return err
+	}
+	var told string
+	return Eventually(ctx, rotationWithin, func(ctx context.Context) error {
+		key, err := a.SigningKey(ctx)
+		if err != nil {
+			return err
+		}
+		if phases := describePhases(key.Status.Keys); phases != told {
+			told = phases
+			tell(phases)
+		}
+		if slices.ContainsFunc(key.Status.Keys, func(k v1alpha1.KeyStatus) bool { return k.KID == old }) {
+			return fmt.Errorf("key %s has not been removed: %s; %s", old, told, Condition(key.Status.Conditions, "Rotating"))
+		}
+		return usedEnough(load.Tally(), key.Status.ActiveKeyID)
+	})
+}
+
+// AskForRotation gives the signing key's annotation another value.
+func (a *Agent) AskForRotation(ctx context.Context) error {
+	key, err := a.SigningKey(ctx)
+	if err != nil {
+		return err
+	}
+	patch := client.MergeFrom(key.DeepCopy())
+	if key.Annotations == nil {
+		key.Annotations = map[string]string{}
+	}
+	key.Annotations[v1alpha1.AnnotationRotateNow] = time.Now().UTC().Format(time.RFC3339Nano)
+	if err := a.API.Patch(ctx, key, patch); err != nil {
+		return fmt.Errorf("asking for a rotation: %w", err)
+	}
+	return nil
+}
+
+func usedEnough(tally Tally, kid string) error {
+	if n := tally.Accepted[kid].Count; n < enoughPerKey {
+		return fmt.Errorf("%d requests accepted by key %q, want %d; refused: %q, unanswered: %q", n, kid, enoughPerKey, head(tally.Refused), head(tally.Unanswered))
+	}
+	return nil
+}
+
+func head(list []string) []string { return list[:min(len(list), 3)] }
+
+func describePhases(keys []v1alpha1.KeyStatus) string {
+	var phases []string
+	for _, k := range keys {
+		phases = append(phases, k.KID+" "+k.Phase)
+	}
+	return strings.Join(phases, ", ")
+}
+
+// useOnceMore presents a token of a key that was removed, in its time.
+func (a *Agent) useOnceMore(ctx context.Context, removed Key) (answer, error) {
+	token, err := removed.Sign(Teacher(), time.Now(), 8*time.Second, true)
+	if err != nil {
+		return answer{}, err
+	}
+	return ask(ctx, a.Pod, http.MethodPost, a.URL("/agent"), bearer(token.Text), hello)
+}
+
+// Overlap is how long tokens of both keys were accepted side by side.
+func (r Rotation) Overlap() time.Duration {
+	return r.Tally.Accepted[r.Old].Last.Sub(r.Tally.Accepted[r.New].First)
+}
+
+// Findings judges the rotation.
+func (r Rotation) Findings() []Finding {
+	old, fresh := r.Tally.Accepted[r.Old].Count, r.Tally.Accepted[r.New].Count
+	return []Finding{
+		found(old >= enoughPerKey, "requests accepted by the old key", fmt.Sprint(old)),
+		found(fresh >= enoughPerKey, "requests accepted by the new key", fmt.Sprint(fresh)),
+		found(r.Overlap() > 0, "both keys accepted side by side", r.Overlap().Round(time.Millisecond).String()),
+		found(len(r.Tally.Refused) == 0, "valid tokens refused", fmt.Sprintf("%d %s", len(r.Tally.Refused), strings.Join(head(r.Tally.Refused), "; "))),
+		found(len(r.Tally.Unanswered) == 0, "requests without an answer", fmt.Sprintf("%d %s", len(r.Tally.Unanswered), strings.Join(head(r.Tally.Unanswered), "; "))),
+		found(r.Counted[r.Old] >= float64(old), "gatepost_key_verifications_total of the old key", fmt.Sprint(r.Counted[r.Old])),
+		found(r.Counted[r.New] >= float64(fresh), "gatepost_key_verifications_total of the new key", fmt.Sprint(r.Counted[r.New])),
+		found(r.AfterEnd.status == http.StatusUnauthorized && r.AfterEnd.byGuard(), "a token of the removed key", r.AfterEnd.String()),
+	}
+}
+
+// Figure is a number that a run is remembered by.
+type Figure struct {
+	Name  string
+	Value float64
+	Unit  string
+}
+
+// Figures are the numbers of the rotation.
+func (r Rotation) Figures() []Figure {
+	return []Figure{
+		{"rotation_accepted_by_old_key", float64(r.Tally.Accepted[r.Old].Count), "requests"},
+		{"rotation_accepted_by_new_key", float64(r.Tally.Accepted[r.New].Count), "requests"},
+		{"rotation_overlap", r.Overlap().Seconds(), "seconds"},
+		{"rotation_valid_tokens_refused", float64(len(r.Tally.Refused)), "requests"},
+		{"rotation_requests_without_answer", float64(len(r.Tally.Unanswered)), "requests"},
+	}
+}

@@ -1,0 +1,55 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+// Scrape reads the metrics of the sidecars of all the agent's pods, as
+// Prometheus would, from a pod of another namespace.
+func (a *Agent) Scrape(ctx context.Context) ([]Sample, error) {
+	pods, err := a.Pods(ctx, client.MatchingLabels{"app": AgentName})
+	if err != nil {
+		return nil, err
+	}
+	var all []Sample
+	for _, pod := range pods {
+		if pod.Status.PodIP == "" {
+			continue
+		}
+		url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(v1alpha1.AdminPort)) + "/metrics"
+		got, err := ask(ctx, a.Pod, http.MethodGet, url, nil, "")
+		if err != nil {
+			return nil, fmt.Errorf("scraping pod %s: %w", pod.Name, err)
+		}
+		samples, err := ParseMetrics(strings.NewReader(got.body))
+		if err != nil {
+			return nil, fmt.Errorf("scraping pod %s: %d: %w", pod.Name, got.status, err)
+		}
+		all = append(all, samples...)
+	}
+	return all, nil
+}
+
+// Rejections asks the sidecars how many requests they refused, by reason, and
+// whether the reasons of Answers are among them.
+func (a *Agent) Rejections(ctx context.Context) (map[string]float64, []Finding, error) {
+	samples, err := a.Scrape(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	refused := SumBy(samples, "gatepost_requests_total", "reason", map[string]string{"decision": "deny"})
+	var findings []Finding
+	for _, reason := range []string{"missing_credential", "expired", "signature_invalid", "rule_denied"} {
+		findings = append(findings, found(refused[reason] > 0, "requests refused, reason "+reason, fmt.Sprint(refused[reason])))
+	}
+	return refused, findings, nil
+}
