@@ -1,0 +1,5 @@
+//go:build cluster
+
+package gatepost_test
+
+const requireHelm = true
