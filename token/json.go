@@ -40,7 +40,7 @@ func decodeObject(text string) (map[string]any, error) {
 	if reader.peek() != '{' {
 		return nil, errJSONObject
 	}
-	object, err := reader.object(1)
+	object, err := reader.object(1, strings.Count(text, ":"))
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +88,15 @@ func (r *jsonReader) after(c byte) bool {
 
 func (r *jsonReader) value(depth int) (any, error) {
 	r.space()
-	switch c := r.peek(); c {
+	c := r.peek()
+	if (c == '{' || c == '[') && depth >= maxDepth {
+		return nil, errJSONDepth
+	}
+	switch c {
 	case '{':
-		return r.nested(depth, func() (any, error) { return r.object(depth + 1) })
+		return r.object(depth+1, 0)
 	case '[':
-		return r.nested(depth, func() (any, error) { return r.array(depth + 1) })
+		return r.array(depth + 1)
 	case '"':
 		return r.string()
 	case 't':
@@ -106,13 +110,6 @@ func (r *jsonReader) value(depth int) (any, error) {
 	}
 }
 
-func (r *jsonReader) nested(depth int, read func() (any, error)) (any, error) {
-	if depth >= maxDepth {
-		return nil, errJSONDepth
-	}
-	return read()
-}
-
 func (r *jsonReader) literal(word string) error {
 	if !strings.HasPrefix(r.text[r.at:], word) {
 		return errJSONSyntax
@@ -121,10 +118,11 @@ func (r *jsonReader) literal(word string) error {
 	return nil
 }
 
-// object reads from the opening brace on.
-func (r *jsonReader) object(depth int) (map[string]any, error) {
+// object reads from the opening brace on; members is a guess of how many there
+// are, capped because it comes from the text.
+func (r *jsonReader) object(depth, members int) (map[string]any, error) {
 	r.at++
-	object := make(map[string]any, 8)
+	object := make(map[string]any, min(members, 64))
 	if r.after('}') {
 		return object, nil
 	}
@@ -144,10 +142,10 @@ func (r *jsonReader) object(depth int) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, twice := object[name]; twice {
+		before := len(object)
+		if object[name] = value; len(object) == before {
 			return nil, errJSONDuplicate
 		}
-		object[name] = value
 		if r.after(',') {
 			continue
 		}
@@ -161,10 +159,10 @@ func (r *jsonReader) object(depth int) (map[string]any, error) {
 // array reads from the opening bracket on.
 func (r *jsonReader) array(depth int) ([]any, error) {
 	r.at++
-	array := []any{}
 	if r.after(']') {
-		return array, nil
+		return []any{}, nil
 	}
+	array := make([]any, 0, 4)
 	for {
 		value, err := r.value(depth)
 		if err != nil {
