@@ -1,0 +1,227 @@
+package keyring
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// FileVersion is the only version of keys.json there is.
+const FileVersion = 1
+
+// Bounds of a File.
+const (
+	maxProviders       = 8
+	maxKeysPerProvider = 100
+	maxSigningKeys     = 64
+	maxKID             = 253
+)
+
+// File is keys.json: the keys of one policy, as its bundle carries them to the
+// sidecars. For asymmetric keys it holds the public half only.
+type File struct {
+	// Revision counts the bundle's changes and never goes down.
+	Revision int64
+	// AckKey authenticates the sidecar's acknowledgements; empty: none are made.
+	AckKey Octets
+	// SigningKeys holds, by SigningKey name, the generation of the keys below.
+	SigningKeys map[string]int64
+	// Providers holds the keys by provider name.
+	Providers map[string]FileProvider
+}
+
+// FileProvider is the keys of one provider.
+type FileProvider struct {
+	// MaxTokenLifetime caps the tokens' lifetime where a SigningKey says so; zero:
+	// the policy's own cap holds.
+	MaxTokenLifetime time.Duration
+	// Keys are tried in this order for tokens without kid.
+	Keys []VerifyKey
+}
+
+// VerifyKey is what a verifier needs of one key: a secret or a public JWK.
+type VerifyKey struct {
+	// KID is the key id. It may be empty for a JWK only.
+	KID string `json:"kid"`
+	// Alg pins the algorithm; empty: the provider's algorithms do.
+	Alg string `json:"alg"`
+	// K is the HMAC secret.
+	K Octets `json:"k,omitempty"`
+	// JWK is a public key (RFC 7517).
+	JWK json.RawMessage `json:"jwk,omitempty"`
+}
+
+// String names the key without its material.
+func (k VerifyKey) String() string { return fmt.Sprintf("key %q (%s)", k.KID, k.Alg) }
+
+// fileJSON is File on the wire.
+type fileJSON struct {
+	Version     int                       `json:"version"`
+	Revision    int64                     `json:"revision"`
+	AckKey      Octets                    `json:"ackKey"`
+	SigningKeys map[string]fileSigningKey `json:"signingKeys"`
+	Providers   map[string]fileProvider   `json:"providers"`
+	APIKeys     []json.RawMessage         `json:"apiKeys"`
+}
+
+type fileSigningKey struct {
+	Generation int64 `json:"generation"`
+}
+
+type fileProvider struct {
+	MaxTokenLifetime string      `json:"maxTokenLifetime,omitempty"`
+	Keys             []VerifyKey `json:"keys"`
+}
+
+// Marshal writes the file: equal files are equal bytes. It refuses what
+// ParseFile would.
+func (f File) Marshal() ([]byte, error) {
+	if err := f.check(); err != nil {
+		return nil, fmt.Errorf("writing keys.json: %w", err)
+	}
+	out := fileJSON{
+		Version: FileVersion, Revision: f.Revision, AckKey: f.AckKey,
+		SigningKeys: map[string]fileSigningKey{}, Providers: map[string]fileProvider{}, APIKeys: []json.RawMessage{},
+	}
+	for name, generation := range f.SigningKeys {
+		out.SigningKeys[name] = fileSigningKey{generation}
+	}
+	for name, p := range f.Providers {
+		provider := fileProvider{Keys: slices.Clone(p.Keys)}
+		if p.MaxTokenLifetime > 0 {
+			provider.MaxTokenLifetime = p.MaxTokenLifetime.String()
+		}
+		if provider.Keys == nil {
+			provider.Keys = []VerifyKey{}
+		}
+		out.Providers[name] = provider
+	}
+	data, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("writing keys.json: %w", err)
+	}
+	return data, nil
+}
+
+// ParseFile reads keys.json. Whatever is not exactly version 1 is an error:
+// unknown and duplicate fields, private keys, text after the document.
+func ParseFile(data []byte) (File, error) {
+	var in fileJSON
+	if err := decodeStrict(data, &in); err != nil {
+		return File{}, fmt.Errorf("reading keys.json: %w", err)
+	}
+	if in.Version != FileVersion {
+		return File{}, fmt.Errorf("reading keys.json: version is %d, this sidecar reads %d: use images of one release", in.Version, FileVersion)
+	}
+	if len(in.APIKeys) > 0 {
+		return File{}, errors.New("reading keys.json: apiKeys are not supported yet: leave the list empty")
+	}
+	f := File{Revision: in.Revision, AckKey: in.AckKey, SigningKeys: map[string]int64{}, Providers: map[string]FileProvider{}}
+	for name, key := range in.SigningKeys {
+		f.SigningKeys[name] = key.Generation
+	}
+	for name, p := range in.Providers {
+		lifetime, err := parseLifetime(p.MaxTokenLifetime)
+		if err != nil {
+			return File{}, fmt.Errorf("reading keys.json: providers.%s.maxTokenLifetime: %w", name, err)
+		}
+		f.Providers[name] = FileProvider{MaxTokenLifetime: lifetime, Keys: p.Keys}
+	}
+	if err := f.check(); err != nil {
+		return File{}, fmt.Errorf("reading keys.json: %w", err)
+	}
+	return f, nil
+}
+
+func parseLifetime(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	lifetime, err := time.ParseDuration(text)
+	if err != nil || lifetime <= 0 {
+		return 0, fmt.Errorf("%.40q is not a positive duration", text)
+	}
+	return lifetime, nil
+}
+
+func (f File) check() error {
+	if f.Revision < 0 {
+		return fmt.Errorf("revision: %d is negative", f.Revision)
+	}
+	if len(f.Providers) > maxProviders || len(f.SigningKeys) > maxSigningKeys {
+		return fmt.Errorf("providers, signingKeys: at most %d and %d", maxProviders, maxSigningKeys)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.SigningKeys)) {
+		if name == "" || len(name) > maxKID || f.SigningKeys[name] < 0 {
+			return fmt.Errorf("signingKeys.%.64s: wants a name of up to %d characters and a generation that is not negative", name, maxKID)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Providers)) {
+		if err := checkProvider(f.Providers[name]); err != nil {
+			return fmt.Errorf("providers.%.64s.%w", name, err)
+		}
+	}
+	return nil
+}
+
+func checkProvider(p FileProvider) error {
+	if p.MaxTokenLifetime < 0 {
+		return errors.New("maxTokenLifetime: negative")
+	}
+	if len(p.Keys) > maxKeysPerProvider {
+		return fmt.Errorf("keys: %d are more than %d", len(p.Keys), maxKeysPerProvider)
+	}
+	seen := map[string]bool{}
+	for i, key := range p.Keys {
+		if err := checkKey(key); err != nil {
+			return fmt.Errorf("keys[%d]%w", i, err)
+		}
+		if key.KID != "" && seen[key.KID] {
+			return fmt.Errorf("keys[%d].kid: occurs twice", i)
+		}
+		seen[key.KID] = true
+	}
+	return nil
+}
+
+// algorithms are those of RFC 7518 section 3.1 and RFC 8037; none is no algorithm.
+var algorithms = []string{
+	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+	"ES256", "ES384", "ES512", "EdDSA",
+}
+
+func checkKey(k VerifyKey) error {
+	secret, public := len(k.K) > 0, len(k.JWK) > 0
+	switch {
+	case secret == public:
+		return errors.New(": exactly one of k, jwk must be set")
+	case len(k.KID) > maxKID || secret && k.KID == "":
+		return fmt.Errorf(".kid: wants 1 to %d characters", maxKID)
+	case k.Alg != "" && !slices.Contains(algorithms, k.Alg):
+		return fmt.Errorf(".alg: %.16q is none of %v", k.Alg, algorithms)
+	case k.Alg != "" && isHMAC(k.Alg) != secret:
+		return fmt.Errorf(".alg: %s does not go with the kind of key", k.Alg)
+	case public:
+		return checkPublic(k.JWK)
+	}
+	return nil
+}
+
+func isHMAC(alg string) bool { return len(alg) > 2 && alg[:2] == "HS" }
+
+// checkPublic refuses a JWK that holds more than a public key.
+func checkPublic(jwk json.RawMessage) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(jwk, &members); err != nil || members == nil {
+		return errors.New(".jwk: not a JSON object")
+	}
+	for _, private := range []string{"k", "d", "p", "q", "dp", "dq", "qi", "oth"} {
+		if _, ok := members[private]; ok {
+			return fmt.Errorf(".jwk: holds the private member %q; public keys only", private)
+		}
+	}
+	return nil
+}

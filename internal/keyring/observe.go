@@ -1,0 +1,147 @@
+package keyring
+
+import (
+	"math"
+	"time"
+)
+
+// Everywhere is Observations.Distributed when no bundle needs the keys.
+const Everywhere = math.MaxInt64
+
+// Observations are what was seen before planning.
+type Observations struct {
+	// Distributed is the lowest generation of this set that any bundle which needs
+	// it holds, with the pods told of it; Everywhere when no bundle does.
+	Distributed int64
+	// ExportedKID is the current.kid of the exported Secret; it matters when
+	// Spec.Exported.
+	ExportedKID string
+	// Verifiers are the pods that verify with the set (decision 18).
+	Verifiers []Verifier
+	// Accepted is, by kid, when a verifier last accepted a token. Nil: not
+	// observed, old keys then retire by the clock.
+	Accepted map[string]time.Time
+	// Import is the imported Secret's content. The caller has checked the values.
+	Import Import
+	// Memory is what others remember of the set.
+	Memory Memory
+}
+
+// Verifier is a pod that verifies with the key set.
+type Verifier struct {
+	// Name is the pod's.
+	Name string
+	// Acked is the generation that it acknowledged; zero: none.
+	Acked int64
+}
+
+// Import is the content of the Secret that a SigningKey refers to.
+type Import struct {
+	// Current is the value that signs; empty: it could not be read, nothing is
+	// imported and nothing is retired.
+	Current Octets
+	// Next is the value that will sign; empty: there is none.
+	Next Octets
+}
+
+// Memory is what the object's status and the bundles remember of a key set. It
+// shows when the state is gone or older than what was already in force.
+type Memory struct {
+	// Generation is the highest remembered; zero: nothing is remembered.
+	Generation int64
+	// ActiveKID is the key that signed.
+	ActiveKID string
+	// Live are the ids of the keys that were accepted.
+	Live []string
+	// Revoked are the ids of revoked keys.
+	Revoked []string
+	// Bundled are the keys that bundles hold.
+	Bundled []VerifyKey
+}
+
+// Result is a plan.
+type Result struct {
+	// State is to be written, with a precondition on the version that was read,
+	// before anything of it is shown to anybody.
+	State *State
+	// Changed is false when State equals the one given; there is nothing to write.
+	Changed bool
+	// Events are what happens by this plan.
+	Events []Event
+	// Findings are what somebody should know.
+	Findings []Finding
+	// Progress is how far a rotation is.
+	Progress Progress
+	// Lagging are the verifiers that hold it up.
+	Lagging []string
+	// NextRotation is when the next key is due; zero: when somebody asks.
+	NextRotation time.Time
+	// Removal is, by kid, the earliest time a retiring key is removed.
+	Removal map[string]time.Time
+	// Wake is when to plan again at the latest; zero: when something changes.
+	Wake time.Time
+}
+
+// Event is one thing that happens to a key.
+type Event struct {
+	Kind EventKind
+	KID  string
+}
+
+// EventKind is what happens to a key.
+type EventKind string
+
+// What happens to keys.
+const (
+	EventCreated   EventKind = "KeyCreated"
+	EventImported  EventKind = "KeyImported"
+	EventPublished EventKind = "KeyPublished"
+	EventActivated EventKind = "KeyActivated"
+	EventRetiring  EventKind = "KeyRetiring"
+	EventRemoved   EventKind = "KeyRemoved"
+	EventRevoked   EventKind = "KeyRevoked"
+	EventAdopted   EventKind = "KeyAdopted"
+)
+
+// Finding is something that somebody should know.
+type Finding struct {
+	Kind FindingKind
+	// KID is the key it is about, where there is one.
+	KID string
+}
+
+// FindingKind is the kind of a finding. The names are reasons of conditions.
+type FindingKind string
+
+// The kinds of findings.
+const (
+	// StateLost: the state was gone and has been rebuilt from bundles.
+	StateLost FindingKind = "StateLost"
+	// Regressed: the state was older than what others remember.
+	Regressed FindingKind = "Regressed"
+	// TooManyLiveKeys: a rotation waits, or an imported value pushed out the
+	// oldest key before its time.
+	TooManyLiveKeys FindingKind = "TooManyLiveKeys"
+	// VerifiersLagging: VerifierTimeout is over.
+	VerifiersLagging FindingKind = "VerifiersLagging"
+	// RetiredKeyStillUsed: tokens of a retiring key keep coming.
+	RetiredKeyStillUsed FindingKind = "RetiredKeyStillUsed"
+	// SecretRevoked: the imported value is one that was revoked.
+	SecretRevoked FindingKind = "SecretRevoked"
+	// UnknownKeyToRevoke: Spec.RevokeKey is no key of this set.
+	UnknownKeyToRevoke FindingKind = "UnknownKeyToRevoke"
+)
+
+// Progress is how far a rotation is. The names are reasons of Rotating.
+type Progress string
+
+// How far a rotation is.
+const (
+	Idle                Progress = "Idle"
+	Suspended           Progress = "Suspended"
+	PrePublishing       Progress = "PrePublishing"
+	WaitingForVerifiers Progress = "WaitingForVerifiers"
+	WaitingForSigner    Progress = "WaitingForSigner"
+	WaitingForRetiring  Progress = "Retiring"
+	WaitingForRoom      Progress = "TooManyLiveKeys"
+)

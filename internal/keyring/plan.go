@@ -1,0 +1,165 @@
+package keyring
+
+import (
+	"encoding/base32"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Planner plans. Its fields are its only ways to the outside.
+type Planner struct {
+	// NewKey makes the material of a generated key of Spec.Algorithm.
+	NewKey func() (Material, error)
+	// Rand is a source of random bytes for ids and the salt.
+	Rand io.Reader
+}
+
+const (
+	saltBytes = 32
+	// urgentWait is how long verifiers have the successor of a revoked key when
+	// they cannot acknowledge it.
+	urgentWait = 30 * time.Second
+	// maxStep is a step of the clock that is taken as one. A stamp further in the
+	// future is a mistake of some earlier clock and is set to now: whatever
+	// counts from it takes longer, never shorter.
+	maxStep = 2 * time.Minute
+)
+
+// Plan returns the state that follows from state (nil: there is none) under what
+// is wanted and what was seen, at the time now. It does everything that is due;
+// planning again at once changes nothing. It never changes the state given.
+func (p Planner) Plan(spec Spec, state *State, obs Observations, now time.Time) (Result, error) {
+	run := &run{planner: p, spec: spec, obs: obs, now: now.UTC().Round(0)}
+	if err := run.begin(state); err != nil {
+		return Result{}, fmt.Errorf("planning keys: %w", err)
+	}
+	run.repairStamps()
+	run.revoke()
+	run.countDown()
+	run.retire()
+	next := run.rotate
+	if spec.Imported {
+		next = run.follow
+	}
+	if err := next(); err != nil {
+		return Result{}, fmt.Errorf("planning keys: %w", err)
+	}
+	run.publish()
+	run.activate()
+	run.countDown()
+	run.closeIncident()
+	return run.result(state), nil
+}
+
+// run is one plan in the making.
+type run struct {
+	planner Planner
+	spec    Spec
+	obs     Observations
+	now     time.Time
+
+	state    *State
+	base     int64 // the generation before
+	urgent   bool  // the active key was revoked
+	noRoom   bool
+	events   []Event
+	findings []Finding
+}
+
+// begin sets out from the state, or from a new or rebuilt one.
+func (r *run) begin(state *State) error {
+	if state != nil && state.Algorithm != r.spec.Algorithm {
+		return fmt.Errorf("the state is of %s keys, the spec wants %s: the algorithm cannot be changed", state.Algorithm, r.spec.Algorithm)
+	}
+	memory := r.obs.Memory
+	switch {
+	case state == nil:
+		salt := make([]byte, saltBytes)
+		if _, err := io.ReadFull(r.planner.Rand, salt); err != nil {
+			return fmt.Errorf("making a salt: %w", err)
+		}
+		r.state = &State{Version: StateVersion, Algorithm: r.spec.Algorithm, Salt: salt, Keys: []Key{}, Revoked: []Revocation{}}
+		if memory.Generation > 0 || len(memory.Bundled) > 0 {
+			r.rebuild(StateLost)
+		}
+	default:
+		r.state = state.clone()
+		r.base = state.Generation
+		if state.Generation < memory.Generation {
+			r.rebuild(Regressed)
+		}
+	}
+	for _, kid := range memory.Revoked {
+		r.remember(kid)
+	}
+	return nil
+}
+
+// change marks that keys or phases change by this plan, and returns the
+// generation in which they do.
+func (r *run) change() int64 {
+	r.state.Generation = r.base + 1
+	return r.state.Generation
+}
+
+func (r *run) event(kind EventKind, kid string) { r.events = append(r.events, Event{kind, kid}) }
+func (r *run) find(kind FindingKind, kid string) {
+	r.findings = append(r.findings, Finding{kind, kid})
+}
+
+// repairStamps sets stamps of a clock that was far ahead to now.
+func (r *run) repairStamps() {
+	for i := range r.state.Keys {
+		k := &r.state.Keys[i]
+		for _, stamp := range []*time.Time{&k.Created, &k.Published, &k.Activated, &k.Retiring} {
+			if stamp.After(r.now.Add(maxStep)) {
+				*stamp = r.now
+			}
+		}
+	}
+}
+
+// newKID is <generation, base36>-<10 random base32>, in lower case.
+func (r *run) newKID(generation int64) (string, error) {
+	random := make([]byte, 7)
+	if _, err := io.ReadFull(r.planner.Rand, random); err != nil {
+		return "", fmt.Errorf("making a key id: %w", err)
+	}
+	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random)[:10]
+	return strconv.FormatInt(generation, 36) + "-" + strings.ToLower(text), nil
+}
+
+// add makes a key of the material in the phase.
+func (r *run) add(phase Phase, material Material) (*Key, error) {
+	generation := r.change()
+	kid, err := r.newKID(generation)
+	if err != nil {
+		return nil, err
+	}
+	r.state.Keys = append(r.state.Keys, Key{KID: kid, Phase: phase, Generation: generation, Created: r.now, Material: material})
+	return &r.state.Keys[len(r.state.Keys)-1], nil
+}
+
+// result reports where the set stands.
+func (r *run) result(before *State) Result {
+	res := Result{
+		State: r.state, Changed: before == nil || !reflect.DeepEqual(before, r.state),
+		Events: r.events, Findings: r.findings,
+		NextRotation: r.nextRotation(), Removal: map[string]time.Time{},
+	}
+	for _, k := range r.state.Keys {
+		if k.Phase == Retiring && !k.Retiring.IsZero() {
+			res.Removal[k.KID] = k.Retiring.Add(r.spec.RetireAfter)
+		}
+	}
+	res.Progress, res.Lagging = r.progress(res.Removal)
+	res.Wake = r.wake(res)
+	if r.state.Incident != "" {
+		res.Findings = append(res.Findings, Finding{Kind: r.state.Incident})
+	}
+	return res
+}

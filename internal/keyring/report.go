@@ -1,0 +1,64 @@
+package keyring
+
+import "time"
+
+// progress says how far a rotation is, and which verifiers hold it up.
+func (r *run) progress(removal map[string]time.Time) (Progress, []string) {
+	next, isNext := r.state.first(Published)
+	switch {
+	case isNext && r.spec.Imported:
+		return PrePublishing, nil // until the value becomes the current one
+	case isNext && r.now.Before(r.activation(next)):
+		return PrePublishing, nil
+	case isNext:
+		return WaitingForVerifiers, r.lagging(next)
+	case r.noRoom:
+		return WaitingForRoom, nil
+	case r.state.count(Retiring) > 0:
+		return r.retiringProgress(removal), nil
+	case r.spec.Suspend:
+		return Suspended, nil
+	}
+	return Idle, nil
+}
+
+// retiringProgress tells a countdown from a key whose signer is waited for.
+func (r *run) retiringProgress(removal map[string]time.Time) Progress {
+	for _, k := range r.state.Keys {
+		at, counting := removal[k.KID]
+		if k.Phase == Retiring && (!counting || !r.now.Before(at)) {
+			return WaitingForSigner
+		}
+	}
+	return WaitingForRetiring
+}
+
+// nextRotation is when the active key is due to be replaced by the schedule.
+func (r *run) nextRotation() time.Time {
+	active, ok := r.state.ActiveKey()
+	if !ok || r.spec.Imported || r.spec.Suspend || r.spec.Interval <= 0 {
+		return time.Time{}
+	}
+	return active.Activated.Add(r.spec.Interval)
+}
+
+// wake is the next time at which the clock alone may change something.
+func (r *run) wake(res Result) time.Time {
+	times := make([]time.Time, 0, len(res.Removal)+3)
+	for _, at := range res.Removal {
+		times = append(times, at, at.Add(r.spec.RetireAfter))
+	}
+	if next, ok := r.state.first(Published); ok {
+		at := r.activation(next)
+		times = append(times, at, at.Add(r.spec.VerifierTimeout))
+	} else if !r.noRoom {
+		times = append(times, res.NextRotation)
+	}
+	var wake time.Time
+	for _, at := range times {
+		if at.After(r.now) && at.Before(never) && (wake.IsZero() || at.Before(wake)) {
+			wake = at
+		}
+	}
+	return wake
+}

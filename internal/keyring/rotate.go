@@ -1,0 +1,211 @@
+package keyring
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// rotate makes the next generated key when one is due.
+func (r *run) rotate() error {
+	r.withdraw(func(k Key) bool { return len(k.Imported) > 0 }) // the source was SecretRef before
+	active, isActive := r.state.ActiveKey()
+	next := r.state.index(Published)
+	switch {
+	case next >= 0: // a rotation is under way, which is what rotate-now asks for
+		r.state.Keys[next].Urgent = r.state.Keys[next].Urgent || r.urgent
+		r.noteRotateNow()
+		return nil
+	case isActive && !r.due(active):
+		return nil
+	case isActive && r.state.count(Retiring) >= MaxRetiring:
+		r.noRoom = true
+		r.find(TooManyLiveKeys, "")
+		return nil
+	}
+	material, err := r.planner.NewKey()
+	if err != nil {
+		return fmt.Errorf("making a key: %w", err)
+	}
+	key, err := r.add(Published, material)
+	if err != nil {
+		return err
+	}
+	key.Urgent = r.urgent
+	r.noteRotateNow()
+	r.event(EventCreated, key.KID)
+	return nil
+}
+
+// withdraw removes the published key if it is unwanted: nobody has signed with it.
+func (r *run) withdraw(unwanted func(Key) bool) {
+	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
+		if k.Phase != Published || !unwanted(k) {
+			return false
+		}
+		r.change()
+		r.event(EventRemoved, k.KID)
+		return true
+	})
+}
+
+// due reports whether the active key is to be replaced.
+func (r *run) due(active Key) bool {
+	if r.spec.Suspend {
+		return false
+	}
+	asked := r.spec.RotateNow != "" && r.spec.RotateNow != r.state.RotateNow
+	old := r.spec.Interval > 0 && !r.now.Before(active.Activated.Add(r.spec.Interval))
+	foreign := len(active.Imported) > 0
+	return asked || old || foreign
+}
+
+func (r *run) noteRotateNow() {
+	if r.spec.RotateNow != "" {
+		r.state.RotateNow = r.spec.RotateNow
+	}
+}
+
+// publish stamps the next key once every bundle was seen to hold it.
+func (r *run) publish() {
+	for i := range r.state.Keys {
+		k := &r.state.Keys[i]
+		if k.Published.IsZero() && r.obs.Distributed >= k.Generation {
+			k.Published = r.now
+			r.event(EventPublished, k.KID)
+		}
+	}
+}
+
+// activate lets the next key sign once it may.
+func (r *run) activate() {
+	i := r.state.index(Published)
+	if i < 0 || r.spec.Imported || r.now.Before(r.activation(r.state.Keys[i])) {
+		return
+	}
+	next := r.state.Keys[i]
+	if len(r.lagging(next)) > 0 {
+		timeout := r.activation(next).Add(r.spec.VerifierTimeout)
+		if r.now.Before(timeout) {
+			return
+		}
+		r.find(VerifiersLagging, next.KID)
+		if !r.spec.Proceed {
+			return
+		}
+	}
+	r.switchTo(i)
+}
+
+// never is later than every plan.
+var never = time.Unix(1<<40, 0)
+
+// activation is the earliest time at which a published key may sign.
+func (r *run) activation(next Key) time.Time {
+	_, isActive := r.state.ActiveKey()
+	switch {
+	case next.Published.IsZero():
+		return never
+	case !isActive && len(r.obs.Verifiers) == 0:
+		return next.Published
+	case next.Urgent && r.ackedByAll(next):
+		return next.Published
+	case next.Urgent:
+		return next.Published.Add(min(urgentWait, r.spec.PrePublish))
+	}
+	return next.Published.Add(r.spec.PrePublish)
+}
+
+func (r *run) ackedByAll(key Key) bool {
+	return !slices.ContainsFunc(r.obs.Verifiers, func(v Verifier) bool { return v.Acked < key.Generation })
+}
+
+// lagging are the verifiers that the key waits for. The successor of a revoked
+// key waits for none.
+func (r *run) lagging(key Key) []string {
+	if !r.spec.WaitForVerifiers || key.Urgent {
+		return nil
+	}
+	var names []string
+	for _, v := range r.obs.Verifiers {
+		if v.Acked < key.Generation {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// switchTo makes key i the active one. The countdown of its predecessor begins
+// when the signer is seen to have it.
+func (r *run) switchTo(i int) {
+	generation := r.change()
+	if old := r.state.index(Active); old >= 0 {
+		r.state.Keys[old].Phase = Retiring
+		r.event(EventRetiring, r.state.Keys[old].KID)
+	}
+	k := &r.state.Keys[i]
+	k.Phase, k.Activated, k.Retiring, k.Urgent, k.Adopted = Active, r.now, time.Time{}, false, false
+	if r.spec.Imported {
+		k.Generation = generation
+	}
+	r.event(EventActivated, k.KID)
+}
+
+// countDown begins the countdown of keys whose successor the signer has.
+func (r *run) countDown() {
+	active, isActive := r.state.ActiveKey()
+	taken := isActive && (!r.spec.Exported || r.obs.ExportedKID == active.KID)
+	for i := range r.state.Keys {
+		k := &r.state.Keys[i]
+		if k.Phase == Retiring && k.Retiring.IsZero() && taken {
+			k.Retiring = r.now
+		}
+	}
+}
+
+// retire removes the keys whose time is over. While no key is active, the signer
+// may still use any of them.
+func (r *run) retire() {
+	_, isActive := r.state.ActiveKey()
+	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
+		if k.Phase != Retiring || !isActive || !r.over(k) {
+			return false
+		}
+		r.change()
+		r.event(EventRemoved, k.KID)
+		return true
+	})
+}
+
+// closeIncident forgets a rebuilt state when the last adopted key is gone.
+func (r *run) closeIncident() {
+	_, isActive := r.state.ActiveKey()
+	if isActive && !slices.ContainsFunc(r.state.Keys, func(k Key) bool { return k.Adopted }) {
+		r.state.Incident = ""
+	}
+}
+
+// over reports whether a retiring key is no longer needed: by the clock, and for
+// external signers that are observed only when one of its successors is in use
+// and it has not been for as long as the overlap.
+func (r *run) over(k Key) bool {
+	if k.Retiring.IsZero() || r.now.Before(k.Retiring.Add(r.spec.RetireAfter)) {
+		return false
+	}
+	if !r.spec.External || r.obs.Accepted == nil || r.taken(k, func(kid string) bool { return kid == r.spec.ConfirmSigner }) {
+		return true
+	}
+	quiet := !r.now.Before(r.obs.Accepted[k.KID].Add(r.spec.RetireAfter))
+	if !quiet && r.now.After(k.Retiring.Add(2*r.spec.RetireAfter)) {
+		r.find(RetiredKeyStillUsed, k.KID)
+	}
+	used := func(kid string) bool { return !r.obs.Accepted[kid].IsZero() }
+	return quiet && r.taken(k, used)
+}
+
+// taken reports whether is holds for one of the successors of k.
+func (r *run) taken(k Key, is func(kid string) bool) bool {
+	return slices.ContainsFunc(r.state.Keys, func(other Key) bool {
+		return other.Generation > k.Generation && other.Phase != Published && is(other.KID)
+	})
+}

@@ -1,0 +1,197 @@
+package keyring
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// StateVersion is the only version of the state document there is.
+const StateVersion = 1
+
+// Bounds of a State.
+const (
+	// MaxRetiring is how many keys may be on their way out at once.
+	MaxRetiring = 4
+	// MaxRevoked is how many revocations are remembered.
+	MaxRevoked = 256
+	maxKeys    = 32
+)
+
+// Phase is where a key is in its life.
+type Phase string
+
+// The phases of a live key.
+const (
+	// Published: verifiers accept the key, nobody signs with it.
+	Published Phase = "Published"
+	// Active: verifiers accept it, signers use it. At most one key is.
+	Active Phase = "Active"
+	// Retiring: verifiers accept it, signers have its successor.
+	Retiring Phase = "Retiring"
+)
+
+// State is everything about a key set, in one document. It holds key material.
+type State struct {
+	Version   int    `json:"version"`
+	Algorithm string `json:"algorithm"`
+	// Generation counts the changes of keys and phases; it never goes down.
+	Generation int64 `json:"generation"`
+	// Salt is the key under which imported values are recognised.
+	Salt Octets `json:"salt"`
+	// RotateNow is the last request to rotate that was carried out.
+	RotateNow string `json:"rotateNow,omitempty"`
+	// Incident is StateLost or Regressed while keys of a rebuilt set are live.
+	Incident FindingKind `json:"incident,omitempty"`
+	// Keys are the live keys, oldest first.
+	Keys []Key `json:"keys"`
+	// Revoked are the revocations, oldest first.
+	Revoked []Revocation `json:"revoked"`
+}
+
+// Key is one live key.
+type Key struct {
+	// KID is <generation, base36>-<10 random base32>; nothing of the key is in it.
+	KID   string `json:"kid"`
+	Phase Phase  `json:"phase"`
+	// Generation is the set's when the key came or last became Active: a verifier
+	// that has that generation has the key.
+	Generation int64 `json:"generation"`
+	// Created is when the key was made or imported.
+	Created time.Time `json:"created"`
+	// Published is when every bundle was seen to hold the key.
+	Published time.Time `json:"published,omitzero"`
+	// Activated is when the key began to sign.
+	Activated time.Time `json:"activated,omitzero"`
+	// Retiring is when the signer was seen to have the successor; retireAfter
+	// counts from it.
+	Retiring time.Time `json:"retiring,omitzero"`
+	// Urgent: the key replaces a revoked one and signs as early as it may.
+	Urgent bool `json:"urgent,omitempty"`
+	// Adopted: the key was taken over from bundles or an old state.
+	Adopted bool `json:"adopted,omitempty"`
+	// Imported recognises the value of an imported key: its HMAC under the salt.
+	Imported Octets `json:"imported,omitempty"`
+	Material
+}
+
+// Material is what a key is made of; keyring looks at none of it.
+type Material struct {
+	// Value is what a signer needs: the HMAC secret, or the private key in PEM.
+	// An adopted public key has none.
+	Value Octets `json:"value,omitempty"`
+	// Public is the public key as a JWK, without its private half; nil for HMAC.
+	Public json.RawMessage `json:"public,omitempty"`
+}
+
+// Revocation remembers a revoked key.
+type Revocation struct {
+	KID  string    `json:"kid"`
+	Time time.Time `json:"time"`
+	// Imported recognises the value of a revoked imported key.
+	Imported Octets `json:"imported,omitempty"`
+}
+
+// ParseState reads a state document. It accepts only what Marshal writes.
+func ParseState(data []byte) (*State, error) {
+	s := &State{}
+	if err := decodeStrict(data, s); err != nil {
+		return nil, fmt.Errorf("reading key state: %w", err)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("reading key state: %w", err)
+	}
+	return s, nil
+}
+
+// Marshal writes the state document.
+func (s *State) Marshal() ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("writing key state: %w", err)
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("writing key state: %w", err)
+	}
+	return data, nil
+}
+
+func (s *State) check() error {
+	switch {
+	case s.Version != StateVersion:
+		return fmt.Errorf("version is %d, want %d", s.Version, StateVersion)
+	case !slices.Contains(algorithms, s.Algorithm):
+		return fmt.Errorf("algorithm %.16q is none of %v", s.Algorithm, algorithms)
+	case s.Generation < 0:
+		return fmt.Errorf("generation %d is negative", s.Generation)
+	case len(s.Salt) < saltBytes:
+		return fmt.Errorf("salt has %d bytes, want %d", len(s.Salt), saltBytes)
+	case len(s.Keys) > maxKeys || len(s.Revoked) > MaxRevoked:
+		return fmt.Errorf("%d keys and %d revocations are more than %d and %d", len(s.Keys), len(s.Revoked), maxKeys, MaxRevoked)
+	}
+	return s.checkKeys()
+}
+
+func (s *State) checkKeys() error {
+	seen, count := map[string]bool{}, map[Phase]int{}
+	for i, k := range s.Keys {
+		switch {
+		case k.KID == "" || len(k.KID) > maxKID || seen[k.KID]:
+			return fmt.Errorf("keys[%d].kid is empty, too long or there twice", i)
+		case k.Phase != Published && k.Phase != Active && k.Phase != Retiring:
+			return fmt.Errorf("keys[%d].phase %.16q is none of Published, Active, Retiring", i, k.Phase)
+		case len(k.Value) == 0 && len(k.Public) == 0:
+			return fmt.Errorf("keys[%d] has no material", i)
+		case isHMAC(s.Algorithm) != (len(k.Public) == 0):
+			return fmt.Errorf("keys[%d] is not of the kind that %s needs", i, s.Algorithm)
+		}
+		if err := checkKey(s.verifyKey(k)); err != nil {
+			return fmt.Errorf("keys[%d]%w", i, err)
+		}
+		seen[k.KID] = true
+		count[k.Phase]++
+	}
+	if count[Active] > 1 || count[Published] > 1 {
+		return errors.New("more than one key is Active, or Published")
+	}
+	return nil
+}
+
+// ActiveKey is the key that signs, if there is one.
+func (s *State) ActiveKey() (Key, bool) { return s.first(Active) }
+
+func (s *State) first(phase Phase) (Key, bool) {
+	i := s.index(phase)
+	if i < 0 {
+		return Key{}, false
+	}
+	return s.Keys[i], true
+}
+
+func (s *State) index(phase Phase) int {
+	return slices.IndexFunc(s.Keys, func(k Key) bool { return k.Phase == phase })
+}
+
+func (s *State) count(phase Phase) int {
+	n := 0
+	for _, k := range s.Keys {
+		if k.Phase == phase {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *State) revoked(kid string) bool {
+	return slices.ContainsFunc(s.Revoked, func(r Revocation) bool { return r.KID == kid })
+}
+
+// clone is a copy whose lists can be changed; material is shared and never is.
+func (s *State) clone() *State {
+	c := *s
+	c.Keys = slices.Clone(s.Keys)
+	c.Revoked = slices.Clone(s.Revoked)
+	return &c
+}
