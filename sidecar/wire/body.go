@@ -9,9 +9,9 @@ const (
 	maxTrailers    = 2 << 10 // bytes of the trailer section
 )
 
-// errChunk is what reading a body returns when its chunks are not framed
+// ErrChunk is what reading a body returns when its chunks are not framed
 // exactly as RFC 9112 section 7.1 writes them.
-var errChunk = errors.New("reading a chunked body: malformed chunk")
+var ErrChunk = errors.New("reading a chunked body: malformed chunk")
 
 // body follows one request body: the zero body is empty.
 type body struct {
@@ -67,7 +67,7 @@ func (b *body) take(p []byte) (int, error) {
 			continue
 		}
 		if !b.step(p[n]) {
-			return n, errChunk
+			return n, ErrChunk
 		}
 		n++
 	}

@@ -1,0 +1,48 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// File takes keys from a keys.json, as the controller mounts it beside a
+// policy. Its keys were judged by the controller: whether a secret may be
+// shorter than its hash is its SigningKey's to say. ConfigMaps are resolved in
+// it too.
+func File(data []byte) (Keys, error) {
+	parsed, err := keyring.ParseFile(data)
+	if err != nil {
+		return nil, err
+	}
+	return file{parsed}, nil
+}
+
+type file struct{ keyring.File }
+
+func (f file) facts() Facts {
+	return Facts{Revision: f.Revision, Generations: f.SigningKeys, AckKey: token.Secret(f.AckKey)}
+}
+
+func (f file) provider(field string, p *policy.Provider) (found, error) {
+	entry, ok := f.Providers[p.Name]
+	if !ok {
+		return found{}, fmt.Errorf("%s: keys.json has no keys for provider %q: policy and keys are of different editions", field, p.Name)
+	}
+	keys := make([]token.Key, len(entry.Keys))
+	for i, key := range entry.Keys {
+		keys[i] = token.Key{KID: key.KID, Alg: key.Alg, K: token.Secret(key.K), JWK: key.JWK, AllowShort: true}
+	}
+	set, errs := token.NewKeySet(keys)
+	got := found{set: set, lifetime: entry.MaxTokenLifetime}
+	if set.Len() == 0 && len(errs) > 0 {
+		return found{}, fmt.Errorf("%s: %w", field, errors.Join(errs...))
+	}
+	for _, err := range errs {
+		got.warnings = append(got.warnings, fmt.Sprintf("%s: left out: %v", field, err))
+	}
+	return got, nil
+}

@@ -1,0 +1,158 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gatepost.dev/gatepost/internal/manifest"
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// Snapshot is everything that judging requests depends on, at one moment. It is
+// immutable.
+type Snapshot struct {
+	// Name and Namespace are the policy's; both label metrics or logs.
+	Name, Namespace string
+	// Policy judges routes and principals.
+	Policy *policy.Policy
+	// Verifier judges tokens.
+	Verifier *token.Verifier
+	// Facts say which edition of the keys this is.
+	Facts
+	// Warnings are things that work and are probably not meant: a policy's own,
+	// and keys of a set that were left out.
+	Warnings []string
+}
+
+// Facts say which edition of the keys was loaded: what `/state` acknowledges.
+type Facts struct {
+	// Revision counts the editions of keys.json; 0 for a directory.
+	Revision int64
+	// Generations are the generations of SigningKeys by name.
+	Generations map[string]int64
+	// AckKey signs acknowledgements; empty for a directory.
+	AckKey token.Secret
+}
+
+// Keys is where the keys of a policy's providers come from: Directory or File.
+type Keys interface {
+	// provider returns the keys of one provider. The field is where the policy
+	// names the provider, for errors.
+	provider(field string, p *policy.Provider) (found, error)
+	facts() Facts
+}
+
+// found are the keys of one provider.
+type found struct {
+	set      *token.KeySet
+	lifetime time.Duration // of the SigningKey; zero: the provider's own
+	warnings []string
+}
+
+// Options are what a Snapshot depends on besides policy and keys.
+type Options struct {
+	// Probes are exempt, each on its own port.
+	Probes []policy.Probe
+	// Remotes fetches remote key sets; nil only checks them.
+	Remotes *token.Remotes
+}
+
+// ErrNotSupportedYet is wrapped by errors about policies that use what no code
+// stands behind yet.
+var ErrNotSupportedYet = errors.New("NotSupportedYet")
+
+// Load makes a Snapshot of a policy and its keys. Errors name the field and the
+// fix, never a secret; they wrap policy.Errors, ErrNotSupportedYet,
+// token.ErrSecretTooShort or token.ErrSecretLooksLikeKey where one of them is
+// the reason.
+func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) {
+	if missing := policy.Unsupported(doc.Spec); len(missing) > 0 {
+		return nil, fmt.Errorf("policy %s: %w: %s", doc.Name, ErrNotSupportedYet, strings.Join(missing, "; "))
+	}
+	compiled, err := policy.Compile(doc.Spec, options.Probes...)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
+	}
+	spec := compiled.Spec()
+	snapshot := &Snapshot{
+		Name: doc.Name, Namespace: doc.Namespace, Policy: compiled, Facts: keys.facts(), Warnings: compiled.Warnings(),
+	}
+	providers, warnings, err := resolve(spec.JWT, keys, options.Remotes)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
+	}
+	snapshot.Warnings = append(snapshot.Warnings, warnings...)
+	if snapshot.Verifier, err = token.NewVerifier(providers); err != nil {
+		return nil, fmt.Errorf("policy %s: spec.jwt.providers: %w", doc.Name, err)
+	}
+	return snapshot, nil
+}
+
+// resolve finds the keys of every provider.
+func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provider, []string, error) {
+	if jwt == nil {
+		return nil, nil, nil
+	}
+	var providers []token.Provider
+	var warnings []string
+	var errs []error
+	claims := make([]string, len(jwt.ClaimToHeaders))
+	for i, to := range jwt.ClaimToHeaders {
+		claims[i] = to.Claim
+	}
+	for i := range jwt.Providers {
+		wire := &jwt.Providers[i]
+		field := fmt.Sprintf("spec.jwt.providers[%d]", i)
+		ready := token.Provider{Provider: *wire, HeaderClaims: claims}
+		noted, err := fill(&ready, field, keys, remotes)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		warnings = append(warnings, noted...)
+		providers = append(providers, ready)
+	}
+	return providers, warnings, errors.Join(errs...)
+}
+
+// fill gives one provider its keys.
+func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) ([]string, error) {
+	if remote := ready.RemoteJWKS; remote != nil {
+		source, err := remotes.Source(ready.Name, *remote)
+		if err != nil {
+			return nil, fmt.Errorf("%s.remoteJWKS: %w", field, err)
+		}
+		ready.Keys = source
+		return nil, nil
+	}
+	if local := ready.LocalJWKS; local != nil && local.Inline != "" {
+		got, err := parseSet(field+".localJWKS.inline", []byte(local.Inline))
+		ready.Keys = got.set
+		return got.warnings, err
+	}
+	got, err := keys.provider(field, &ready.Provider)
+	if err != nil {
+		return nil, err
+	}
+	ready.Keys, ready.MaxTokenLifetime = got.set, got.lifetime
+	return got.warnings, nil
+}
+
+// parseSet reads a JSON Web Key Set. Bad keys are left out as long as a good
+// one remains.
+func parseSet(field string, data []byte) (found, error) {
+	set, errs := token.ParseJWKS(data)
+	if set.Len() == 0 {
+		if len(errs) == 0 {
+			errs = append(errs, errors.New("the key set is empty: put a public key into it"))
+		}
+		return found{}, fmt.Errorf("%s: %w", field, errors.Join(errs...))
+	}
+	got := found{set: set}
+	for _, err := range errs {
+		got.warnings = append(got.warnings, fmt.Sprintf("%s: left out: %v", field, err))
+	}
+	return got, nil
+}

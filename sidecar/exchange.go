@@ -1,0 +1,99 @@
+package sidecar
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/sidecar/wire"
+	"gatepost.dev/gatepost/token"
+)
+
+// handler handles one exchange; a layer does so around the next handler.
+type (
+	handler func(*exchange)
+	layer   func(next handler) handler
+)
+
+// The values of the label decision.
+const (
+	decisionAllow  = "allow"
+	decisionDeny   = "deny"
+	decisionExempt = "exempt"
+)
+
+// exchange is one request, its answer, and the facts that the handlers add for
+// the one log record and the counters at its end. It belongs to the goroutine
+// that serves the request.
+type exchange struct {
+	w     *response
+	r     *http.Request
+	body  *watchedBody
+	conn  *clientConn
+	start time.Time
+	in    *site // the site in force when the request came; nil: none yet
+
+	decision  string
+	reason    policy.Reason
+	rule      string
+	why       string // more about a refused head, for the log
+	outcome   token.Outcome
+	carrier   string // canonical name of the header that carried the verified token
+	judged    time.Duration
+	upstream  string // the kind of upstream error, "" for none
+	stream    string // the kind of stream, "" for none
+	cause     string // why the stream ended
+	webSocket bool   // a full WebSocket handshake
+	refused   int    // the status of a head that was refused, 0 for none
+	decisions string // decision id, made when it is first needed
+}
+
+// site is what the request is judged by, to its end.
+func (x *exchange) site() *site { return x.in }
+
+// id names the decision in the answer and the log, so that one can be found by
+// the other.
+func (x *exchange) id() string {
+	if x.decisions == "" {
+		x.decisions = strings.ToLower(rand.Text()[:16])
+	}
+	return x.decisions
+}
+
+// peer is the address the connection comes from.
+func (x *exchange) peer() netip.Addr { return x.conn.peer }
+
+// refuse answers a request that was judged and found wanting.
+func (x *exchange) refuse(reason policy.Reason, a answer) {
+	x.decision, x.reason = decisionDeny, reason
+	x.answer(a)
+}
+
+// newExchange begins the exchange of r. A connection that is not one of ours,
+// as in a test of a handler, has no peer and no port.
+func newExchange(w http.ResponseWriter, r *http.Request, in *site, now time.Time) *exchange {
+	x := &exchange{w: &response{ResponseWriter: w}, r: r, start: now, in: in}
+	x.conn, _ = r.Context().Value(connKey{}).(*clientConn)
+	if x.conn == nil {
+		x.conn = &clientConn{}
+	}
+	x.w.conn = x.conn
+	x.body = &watchedBody{ReadCloser: r.Body}
+	if r.ContentLength != 0 {
+		r.Body = x.body
+	}
+	if refusal, ok := wire.Refused(r); ok {
+		x.refused, x.why = refusal.Status, refusal.Why
+	}
+	return x
+}
+
+// exchangeKey finds the exchange in a request's context; connKey finds the
+// client's connection.
+type (
+	exchangeKey struct{}
+	connKey     struct{}
+)

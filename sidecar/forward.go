@@ -1,0 +1,191 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"gatepost.dev/gatepost/policy"
+)
+
+// proxy makes the reverse proxy to the agent. Rewrite runs after hop-by-hop
+// headers are gone, so that no client can have ours removed.
+func (s *Sidecar) proxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:        s.rewrite,
+		ModifyResponse: s.receive,
+		ErrorHandler:   s.giveUp,
+		Transport:      newTransport(),
+		BufferPool:     &copyBuffers{},
+		ErrorLog:       s.httpLog,
+	}
+}
+
+// forward sends a request that was let in to the agent, and the answer back.
+func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
+	return func(x *exchange) {
+		if !x.webSocket {
+			delete(x.r.Header, "Upgrade")
+		}
+		done := false
+		defer func() {
+			if !done {
+				x.noteAbort()
+			}
+		}()
+		proxy.ServeHTTP(x.w, x.r.WithContext(context.WithValue(x.r.Context(), exchangeKey{}, x)))
+		done = true
+	}
+}
+
+// noteAbort notes, while net/http's abort passes by, which side ended the
+// answer before its end.
+func (x *exchange) noteAbort() {
+	if x.r.Context().Err() != nil {
+		x.cause = "client"
+		return
+	}
+	x.cause = "error"
+	if x.upstream == "" {
+		x.upstream = "truncated"
+	}
+}
+
+// rewrite makes the request that the agent sees.
+func (s *Sidecar) rewrite(pr *httputil.ProxyRequest) {
+	x, _ := pr.In.Context().Value(exchangeKey{}).(*exchange)
+	in, out := x.site(), pr.Out
+	host := s.upstreamHost(x.conn.port)
+	out.URL = targetURL(host, pr.In.RequestURI)
+	out.Trailer = nil
+	if in.localhost {
+		out.Host = "localhost"
+		if _, port, err := net.SplitHostPort(host); err == nil {
+			out.Host = net.JoinHostPort("localhost", port)
+		}
+	}
+	in.headers.clean(out.Header, pr.In.Header)
+	in.forwardCredentials(out.Header, pr.In.Header, x)
+	setForwarded(out.Header, pr.In.Header, hop{peer: x.peer(), host: pr.In.Host, trusted: in.trusts(x.peer())})
+	if x.decision == decisionAllow {
+		setIdentity(out.Header, in.outputs, x.outcome.Verified)
+	}
+	neverTwice(out.Header)
+}
+
+// forwardCredentials decides on the headers that may carry a token: what was
+// verified in this very request may go on, anything else is taken away, unless
+// the policy says Always.
+func (s *site) forwardCredentials(out, in http.Header, x *exchange) {
+	carry := func(name string) {
+		values, ok := in[name]
+		verified := x.decision == decisionAllow && x.carrier == name
+		if ok && (s.forward == policy.ForwardAlways || s.forward == policy.ForwardOriginal && verified) {
+			out[name] = values
+			return
+		}
+		delete(out, name)
+	}
+	carry("Authorization")
+	for _, from := range s.sources {
+		carry(from.name)
+	}
+}
+
+// neverTwice keeps net/http from sending a POST again because of a header that
+// to it means permission. It looks for this spelling only, and to the agent
+// spelling makes no difference.
+func neverTwice(h http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = values
+		}
+	}
+}
+
+// receive looks at the agent's answer before the client does.
+func (s *Sidecar) receive(res *http.Response) error {
+	x, _ := res.Request.Context().Value(exchangeKey{}).(*exchange)
+	x.site().cors.replace(res.Header, x.r.Header)
+	delete(res.Header, "X-Gatepost-Decision")
+	x.w.eager, x.w.expected = true, res.ContentLength
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		x.beginStream(s, "websocket")
+	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
+		x.beginStream(s, "sse")
+	}
+	return nil
+}
+
+// giveUp answers when the agent did not.
+func (s *Sidecar) giveUp(_ http.ResponseWriter, r *http.Request, err error) {
+	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	if x.w.hijacked {
+		x.upstream = "protocol"
+		return
+	}
+	switch {
+	case x.body.malformed.Load():
+		x.refuse(policy.BadRequest, badRequest)
+	case x.r.Context().Err() != nil:
+		x.w.status = statusClientGone
+	default:
+		x.upstream = upstreamErrorKind(err)
+		x.answer(agentUnavailable)
+	}
+}
+
+// statusClientGone is what the log says of a client that left before an answer;
+// nobody ever receives it.
+const statusClientGone = 499
+
+// upstreamErrorKind puts an error into a closed set.
+func upstreamErrorKind(err error) string {
+	var operation *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &operation) && operation.Op == "dial":
+		return "connect"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
+		return "reset"
+	}
+	return "protocol"
+}
+
+// upstreamHost is where the agent is: at the given URL, or on the loopback
+// address at the guarded port.
+func (s *Sidecar) upstreamHost(port int) string {
+	if s.config.Upstream != "" {
+		return s.config.Upstream
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+// copyBuffers are the buffers that answers are copied through.
+type copyBuffers struct{ pool sync.Pool }
+
+// copyBufferBytes is small because every open stream holds one.
+const copyBufferBytes = 8 << 10
+
+// Get returns a buffer.
+func (b *copyBuffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[copyBufferBytes]byte); ok {
+		return buffer[:]
+	}
+	return make([]byte, copyBufferBytes)
+}
+
+// Put takes it back.
+func (b *copyBuffers) Put(buffer []byte) { b.pool.Put((*[copyBufferBytes]byte)(buffer)) }

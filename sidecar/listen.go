@@ -1,0 +1,120 @@
+package sidecar
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatepost.dev/gatepost/sidecar/wire"
+)
+
+// clientConn is a client's connection to a guarded port.
+type clientConn struct {
+	*wire.Conn
+	peer  netip.Addr
+	port  int // the guarded port it came in on
+	close func()
+	once  sync.Once
+}
+
+// Close closes the connection and gives its place free.
+func (c *clientConn) Close() error {
+	c.once.Do(c.close)
+	return c.Conn.Close()
+}
+
+// raw hands all further bytes through; see wire.Conn.Raw.
+func (c *clientConn) raw() error {
+	if c.Conn == nil {
+		return nil
+	}
+	return c.Conn.Raw()
+}
+
+// CloseWrite ends the answer's direction.
+func (c *clientConn) CloseWrite() error {
+	if c.Conn == nil {
+		return nil
+	}
+	return c.Conn.CloseWrite()
+}
+
+// discard ends the answer's direction and throws away what the client still
+// sends, for a while. The connection is of no use afterwards.
+func (c *clientConn) discard(during time.Duration, most int64) {
+	if c.Conn == nil {
+		return
+	}
+	_ = c.Conn.CloseWrite() // a connection that is gone needs no end
+	raw := c.Conn.Conn
+	if err := raw.SetReadDeadline(time.Now().Add(during)); err != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, raw, most)
+}
+
+// listener hands net/http connections that are read strictly and bounded in
+// number.
+type listener struct {
+	net.Listener
+	port   int
+	open   *atomic.Int64
+	most   func() int64 // connections that may be open at once
+	config wire.Config
+}
+
+// Accept waits for a connection that there is room for. Others are told so.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		n := l.open.Add(1)
+		release := func() { l.open.Add(-1) }
+		if n > l.most() {
+			go turnAway(conn, n > 2*l.most(), release)
+			continue
+		}
+		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, close: release}, nil
+	}
+}
+
+// turnAway answers 503 without reading the request, gives the client a moment
+// to read that, and closes; in a flood it closes at once.
+func turnAway(conn net.Conn, flood bool, release func()) {
+	defer release()
+	if !flood {
+		_ = conn.SetDeadline(time.Now().Add(time.Second)) // the worst is that it fails below
+		_, err := io.WriteString(conn, overloadedText())
+		if half, ok := conn.(*net.TCPConn); ok && err == nil && half.CloseWrite() == nil {
+			_, _ = io.CopyN(io.Discard, conn, drainBytes)
+		}
+	}
+	_ = conn.Close() // nothing can be done about it
+}
+
+// overloadedText is the answer overloaded, written without a request.
+func overloadedText() string {
+	text := overloaded.body()
+	return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nRetry-After: 2\r\n" +
+		"Connection: close\r\nContent-Length: " + strconv.Itoa(len(text)) + "\r\n\r\n" + string(text)
+}
+
+// peerOf is the address of the other end, the zero Addr if it has none.
+func peerOf(conn net.Conn) netip.Addr {
+	address, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return address.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// ErrPortTaken is wrapped by the error of Run when another process of the pod
+// listens on a guarded port.
+var ErrPortTaken = errors.New("taken by another process in this pod")

@@ -1,0 +1,180 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/filewatch"
+	"gatepost.dev/gatepost/internal/manifest"
+	"gatepost.dev/gatepost/token"
+)
+
+// The values of the label result of gatepost_config_reloads_total.
+const (
+	reloadOK           = "ok"
+	reloadUnreadable   = "unreadable"
+	reloadInvalid      = "invalid"
+	reloadNotSupported = "not_supported_yet"
+	reloadTooShort     = "secret_too_short"
+	reloadLooksLikeKey = "secret_looks_like_key"
+)
+
+// reload reads policy and keys as of one moment and puts them into force as a
+// whole. After an error the last good site stays in force.
+func (s *Sidecar) reload() error {
+	next, err := s.load()
+	s.metrics.reloads.WithLabelValues(reloadResult(err)).Inc()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	old := s.current.Load()
+	s.remotes.Use(next.Verifier)
+	s.ledger.add(loadedKeys(next, now))
+	s.current.Store(next)
+	s.health.SetLoaded(true)
+	s.noteKeys(now)
+	s.metrics.forget(old, next)
+	s.metrics.lastReload.Set(float64(now.Unix()))
+	s.log.Info("policy and keys are in force", "policy", next.Name, "revision", next.Revision)
+	for _, warning := range next.Warnings {
+		s.log.Warn("policy or key looks unintended", "policy", next.Name, "detail", warning)
+	}
+	return nil
+}
+
+// load builds a complete site from the files.
+func (s *Sidecar) load() (*site, error) {
+	files, err := s.files.Read()
+	if err != nil {
+		return nil, errors.Join(errUnreadable, err)
+	}
+	doc, err := manifest.Parse(files[s.config.PolicyFile])
+	if err != nil {
+		return nil, &fileError{file: s.config.PolicyFile, err: err}
+	}
+	keys, err := s.keys(files)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := bundle.Load(doc, keys, bundle.Options{Probes: s.config.Probes, Remotes: s.remotes})
+	if err != nil {
+		return nil, err
+	}
+	return newSite(snapshot)
+}
+
+// keys are keys.json of a mounted bundle, or the files of a directory.
+func (s *Sidecar) keys(files filewatch.Files) (bundle.Keys, error) {
+	if s.config.InPod() {
+		keys, err := bundle.File(files[filepath.Clean(s.config.KeysFile)])
+		if err != nil {
+			return nil, &fileError{file: s.config.KeysFile, err: err}
+		}
+		return keys, nil
+	}
+	dir := filepath.Clean(s.config.KeysDir)
+	byName := make(map[string][]byte, len(files))
+	for path, content := range files {
+		if name, ok := strings.CutPrefix(path, dir+string(filepath.Separator)); ok {
+			byName[filepath.ToSlash(name)] = content
+		}
+	}
+	return bundle.Directory(dir, byName), nil
+}
+
+var errUnreadable = errors.New("reading policy and keys")
+
+// fileError says which file could not be understood.
+type fileError struct {
+	file string
+	err  error
+}
+
+// Error names the file.
+func (e *fileError) Error() string { return "reading " + e.file + ": " + e.err.Error() }
+
+// Unwrap is the reason.
+func (e *fileError) Unwrap() error { return e.err }
+
+// reloadResult puts the outcome of a reload into a closed set.
+func reloadResult(err error) string {
+	switch {
+	case err == nil:
+		return reloadOK
+	case errors.Is(err, errUnreadable):
+		return reloadUnreadable
+	case errors.Is(err, token.ErrSecretTooShort):
+		return reloadTooShort
+	case errors.Is(err, token.ErrSecretLooksLikeKey):
+		return reloadLooksLikeKey
+	case errors.Is(err, bundle.ErrNotSupportedYet):
+		return reloadNotSupported
+	}
+	return reloadInvalid
+}
+
+// follow reloads whenever the files change, until ctx ends.
+func (s *Sidecar) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.files.Changes():
+		}
+		if err := s.reload(); err != nil {
+			s.logKept(err)
+		}
+	}
+}
+
+// logKept says why what was read is not in force, and what is instead.
+func (s *Sidecar) logKept(err error) {
+	if s.current.Load() == nil {
+		s.log.Error("no policy is in force yet: every request is answered 503", "error", err.Error())
+		return
+	}
+	s.log.Error("reload refused: the last good policy and keys stay in force", "error", err.Error())
+}
+
+// loadedKeys are the key ids of every provider.
+func loadedKeys(in *site, now time.Time) map[string][]string {
+	loaded := map[string][]string{}
+	for _, p := range in.Verifier.State(now) {
+		loaded[p.Name] = p.KIDs
+	}
+	return loaded
+}
+
+// noteKeys tells the metrics which keys are loaded.
+func (s *Sidecar) noteKeys(now time.Time) {
+	in := s.current.Load()
+	if in == nil {
+		return
+	}
+	for _, p := range in.Verifier.State(now) {
+		s.metrics.keysLoaded.WithLabelValues(p.Name).Set(float64(p.Keys))
+		if p.Remote && !p.LastSuccess.IsZero() {
+			s.metrics.jwksSuccess.WithLabelValues(p.Name).Set(float64(p.LastSuccess.Unix()))
+		}
+	}
+	s.ledger.keep(loadedKeys(in, now))
+}
+
+// noteFetch counts a finished fetch of a remote key set.
+func (s *Sidecar) noteFetch(f token.Fetch) {
+	for _, provider := range f.Providers {
+		s.metrics.jwksFetches.WithLabelValues(provider, string(f.Result)).Inc()
+	}
+	s.noteKeys(f.At)
+	for _, err := range f.Skipped {
+		s.log.Warn("key of a remote key set is left out", "uri", f.URI, "error", err.Error())
+	}
+	if f.Err != nil {
+		s.log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
+	}
+}

@@ -1,0 +1,120 @@
+package sidecar
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"gatepost.dev/gatepost/sidecar/wire"
+)
+
+// response notes what is sent to the client. Flushing goes through
+// http.ResponseController, which finds the way down by Unwrap.
+type response struct {
+	http.ResponseWriter
+	conn     *clientConn
+	status   int
+	sent     int64 // body bytes
+	expected int64 // body bytes announced by the agent; -1: unknown
+	eager    bool  // flush what the agent sends before all of it is there
+	hijacked bool
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader notes the final status.
+func (w *response) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts, and sends on at once what is not the end of an answer of known
+// length: a slow download arrives as it comes, a short answer in one piece.
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.sent += int64(n)
+	if err == nil && w.eager && w.sent < w.expected {
+		err = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+	return n, err
+}
+
+// Hijack takes the connection over for another protocol: from here its bytes
+// are not HTTP. What the client sent early is not lost.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.hijacked, w.status = true, http.StatusSwitchingProtocols
+	if err := w.conn.raw(); err != nil {
+		_ = conn.Close() // the error to report is the other one
+		return nil, nil, err
+	}
+	return &hijackedConn{Conn: conn, early: buffered.Reader, sent: &w.sent}, buffered, nil
+}
+
+// hijackedConn reads first what net/http had already read.
+type hijackedConn struct {
+	net.Conn
+	early *bufio.Reader
+	sent  *int64
+}
+
+// Read reads buffered bytes, then the connection.
+func (c *hijackedConn) Read(p []byte) (int, error) {
+	if n := c.early.Buffered(); n > 0 {
+		return c.early.Read(p[:min(n, len(p))])
+	}
+	return c.Conn.Read(p)
+}
+
+// Write counts what the agent sends.
+func (c *hijackedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	*c.sent += int64(n)
+	return n, err
+}
+
+// CloseWrite passes the end of one direction on.
+func (c *hijackedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// watchedBody notes how far a request's body was read. The transport may read
+// it beside the handler, so the notes are atomic.
+type watchedBody struct {
+	io.ReadCloser
+	begun  atomic.Bool
+	ended  atomic.Bool
+	failed atomic.Bool // the client's bytes ended too early or were malformed
+
+	malformed atomic.Bool // they were malformed
+}
+
+// Read notes the body's end.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.ended.Store(true)
+	default:
+		b.failed.Store(true)
+		b.malformed.Store(errors.Is(err, wire.ErrChunk))
+	}
+	return n, err
+}

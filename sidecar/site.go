@@ -1,0 +1,104 @@
+package sidecar
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/policy"
+)
+
+// site is a snapshot and everything that follows from it. It is immutable and
+// swapped as a whole.
+type site struct {
+	*bundle.Snapshot
+
+	sources   []source // where a token may be
+	maxToken  int      // bytes
+	cors      cors
+	headers   headerPlan
+	outputs   []output // verified values for the agent
+	forward   string   // policy.Forward*
+	localhost bool     // the agent is told that its host is localhost
+	trusted   []netip.Prefix
+	limits    limits
+	rules     map[string]bool
+	providers map[string]bool
+}
+
+// source is a header that may carry a token.
+type source struct {
+	name   string // canonical
+	prefix string
+}
+
+// limits bound what all clients together may use up.
+type limits struct {
+	headerBytes int
+	requests    int64
+	connections int64
+}
+
+// newSite derives everything from a snapshot.
+func newSite(snapshot *bundle.Snapshot) (*site, error) {
+	spec := snapshot.Policy.Spec()
+	s := &site{
+		Snapshot: snapshot,
+		forward:  policy.ForwardOriginal,
+		maxToken: int(value(spec.Limits.MaxTokenBytes)),
+		cors:     newCORS(spec.CORS),
+		limits: limits{
+			headerBytes: int(value(spec.Limits.MaxHeaderBytes)),
+			requests:    int64(value(spec.Limits.MaxConcurrentRequests)),
+			connections: int64(value(spec.Limits.MaxConnections)),
+		},
+		localhost: spec.Upstream.Host == policy.HostLocalhost,
+		rules:     map[string]bool{},
+		providers: map[string]bool{},
+	}
+	var custom []policy.ClaimToHeader
+	if jwt := spec.JWT; jwt != nil {
+		s.forward, custom = jwt.Forward, jwt.ClaimToHeaders
+		for _, h := range jwt.ExtractFrom.Headers {
+			s.sources = append(s.sources, source{name: http.CanonicalHeaderKey(h.Name), prefix: h.ValuePrefix})
+		}
+		for _, p := range jwt.Providers {
+			s.providers[p.Name] = true
+		}
+	}
+	if spec.Authorization != nil {
+		for _, r := range spec.Authorization.Rules {
+			s.rules[r.Name] = true
+		}
+	}
+	s.outputs = newOutputs(custom)
+	s.headers = newHeaderPlan(s.outputs, s.sources, snapshot.Policy.JudgedHeaders())
+	for _, text := range spec.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("policy %s: spec.trustedProxies: %q: %w", snapshot.Name, text, err)
+		}
+		s.trusted = append(s.trusted, network.Masked())
+	}
+	return s, nil
+}
+
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// trusts reports whether the peer's word on where a request came from is
+// believed.
+func (s *site) trusts(peer netip.Addr) bool {
+	for _, network := range s.trusted {
+		if network.Contains(peer) {
+			return true
+		}
+	}
+	return false
+}
