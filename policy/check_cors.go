@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -46,16 +47,33 @@ func (c *checker) origin(field, origin string) {
 		return
 	}
 	u, err := url.Parse(origin)
-	switch {
-	case origin == "null":
-		c.fail(field, "null is the origin of sandboxed pages and files, which anybody can make: it is never allowed")
-	case originForm.MatchString(strings.ToLower(origin)) && !originForm.MatchString(origin):
-		c.fail(field, "%q has capital letters: browsers send %s", origin, strings.ToLower(origin))
-	case err == nil && u.Host != "" && u.Scheme != "" && u.Path != "":
-		c.fail(field, "%q has a path: browsers send %s", origin, u.Scheme+"://"+strings.ToLower(u.Host))
-	case err != nil || !originForm.MatchString(origin) || !validPort(u.Port()):
-		c.fail(field, "%q is no origin: write scheme://host or scheme://host:port, without wildcards", origin)
-	case u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80":
-		c.warn(field, "names the default port: browsers send %s://%s", u.Scheme, strings.TrimSuffix(u.Host, ":"+u.Port()))
+	if err != nil {
+		u = &url.URL{}
 	}
+	if problem := originProblem(origin, u); problem != "" {
+		c.fail(field, "%s", problem)
+		return
+	}
+	if port, ok := defaultPorts()[u.Scheme]; ok && u.Port() == port {
+		c.warn(field, "names the default port: browsers send %s://%s", u.Scheme, strings.TrimSuffix(u.Host, ":"+port))
+	}
+}
+
+func defaultPorts() map[string]string { return map[string]string{"http": "80", "https": "443"} }
+
+// originProblem says what is wrong with an origin that parses as u; empty when
+// nothing is.
+func originProblem(origin string, u *url.URL) string {
+	valid := originForm.MatchString(origin) && u.Host != "" && validPort(u.Port())
+	switch {
+	case valid:
+		return ""
+	case origin == "null":
+		return "null is the origin of sandboxed pages and files, which anybody can make: it is never allowed"
+	case originForm.MatchString(strings.ToLower(origin)) && strings.ToLower(origin) != origin:
+		return fmt.Sprintf("%q has capital letters: browsers send %s", origin, strings.ToLower(origin))
+	case u.Scheme != "" && u.Host != "" && u.Path != "":
+		return fmt.Sprintf("%q has a path: browsers send %s://%s", origin, u.Scheme, strings.ToLower(u.Host))
+	}
+	return fmt.Sprintf("%q is no origin: write scheme://host or scheme://host:port, without wildcards", origin)
 }

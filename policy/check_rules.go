@@ -75,7 +75,7 @@ func (c *checker) ruleSense(field string, r *Rule) {
 }
 
 func (c *checker) principal(field string, p *Principal, s *Spec) {
-	if p.Anonymous && (len(p.Providers) > 0 || len(p.APIKeys) > 0 || p.Scopes != nil || len(p.Claims) > 0 || p.Tenant != nil) {
+	if p.Anonymous && hasConditions(p) {
 		c.fail(field+".anonymous", "stands alone: remove providers, apiKeys, scopes, claims and tenant, or make two rules")
 	}
 	c.texts(field+".providers", p.Providers, 8, textForm{most: 63})
@@ -96,6 +96,11 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 	if p.Tenant != nil {
 		c.tenant(field+".tenant", p.Tenant)
 	}
+}
+
+// hasConditions reports whether a principal asks for more than to be there.
+func hasConditions(p *Principal) bool {
+	return len(p.Providers) > 0 || len(p.APIKeys) > 0 || p.Scopes != nil || len(p.Claims) > 0 || p.Tenant != nil
 }
 
 func (c *checker) knownProvider(field, name string, jwt *JWT) {

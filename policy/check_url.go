@@ -12,36 +12,49 @@ import (
 // is the dialer's to check; here only what the text itself says.
 func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
 	c.text(field, raw, textForm{most: 2048})
-	u, err := url.Parse(raw)
-	switch {
-	case raw == "":
+	if raw == "" {
 		return
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	}
+	u, ok := parseHTTP(raw)
+	if !ok {
 		c.fail(field, "%q is no https address", raw)
 		return
-	case u.User != nil:
-		c.fail(field, "has a user or a password in it: remove it")
-		return
-	case u.Fragment != "" || strings.Contains(raw, "#") || strings.ContainsAny(raw, " \t\r\n"):
-		c.fail(field, "has a fragment or a blank in it: remove it")
-		return
-	case u.Scheme == "http" && !allowInsecure:
-		c.fail(field, "is plain http: use https, or set allowInsecureHTTP: true")
-		return
 	}
-	if problem := hostProblem(u.Hostname(), allowInsecure); problem != "" {
+	problem := urlProblem(raw, u)
+	switch {
+	case problem != "":
+	case u.Scheme == "http" && !allowInsecure:
+		problem = "is plain http: use https, or set allowInsecureHTTP: true"
+	default:
+		problem = hostProblem(u.Hostname(), allowInsecure)
+	}
+	if problem != "" {
 		c.fail(field, "%s", problem)
 	}
-	if !validPort(u.Port()) {
-		c.fail(field, "has a port out of bounds: 1 to 65535")
+}
+
+// parseHTTP reads an http or https address with a host.
+func parseHTTP(raw string) (*url.URL, bool) {
+	u, err := url.Parse(raw)
+	return u, err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+func urlProblem(raw string, u *url.URL) string {
+	switch {
+	case u.User != nil:
+		return "has a user or a password in it: remove it"
+	case strings.ContainsAny(raw, "# \t\r\n"):
+		return "has a fragment or a blank in it: remove it"
+	case !validPort(u.Port()):
+		return "has a port out of bounds: 1 to 65535"
 	}
+	return ""
 }
 
 // resourceURL checks an address that is only shown to clients.
 func (c *checker) resourceURL(field, raw string) {
 	c.text(field, raw, textForm{most: 2048})
-	u, err := url.Parse(raw)
-	if raw != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(raw, "?# \t\r\n")) {
+	if _, ok := parseHTTP(raw); raw != "" && (!ok || strings.ContainsAny(raw, "?# \t\r\n")) {
 		c.fail(field, "%q is no address: write https://host/path without query and fragment", raw)
 	}
 }

@@ -5,7 +5,7 @@ import "strings"
 // FieldError is one thing that is wrong with a policy, and what to do about it.
 // +kubebuilder:object:generate=false
 type FieldError struct {
-	// Field is the path of the field below spec, for example jwt.providers[0].algorithms[1].
+	// Field is the path of the field, for example spec.jwt.providers[0].algorithms[1], or probes[0].path.
 	Field string
 	// Detail says what is wrong and how to put it right.
 	Detail string

@@ -31,27 +31,22 @@ func judgeTarget(target string) (string, bool) {
 
 // splitPath cuts the query off and looks at the bytes as they were sent.
 func splitPath(target string) (path string, escaped, ok bool) {
-	if target == "" || target[0] != '/' {
+	if target == "" || target[0] != '/' || !visible(target) {
 		return "", false, false
 	}
-	end := -1
+	path, _, _ = strings.Cut(target, "?")
+	return path, strings.Contains(path, "%"), !strings.ContainsAny(path, `\;`)
+}
+
+// visible reports whether a target is ASCII without blanks, controls and the
+// beginning of a fragment.
+func visible(target string) bool {
 	for i := range len(target) {
-		switch c := target[i]; {
-		case c <= ' ' || c >= 0x7f || c == '#':
-			return "", false, false
-		case end >= 0:
-		case c == '?':
-			end = i
-		case c == '\\' || c == ';':
-			return "", false, false
-		case c == '%':
-			escaped = true
+		if c := target[i]; c <= ' ' || c >= 0x7f || c == '#' {
+			return false
 		}
 	}
-	if end < 0 {
-		end = len(target)
-	}
-	return target[:end], escaped, true
+	return true
 }
 
 // decodeOnce undoes one layer of percent-encoding (RFC 3986 section 2.1).

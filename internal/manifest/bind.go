@@ -122,7 +122,7 @@ func (b *binder) textMap(n *node, out reflect.Value, path string) {
 	out.Set(reflect.MakeMap(out.Type()))
 	for _, f := range n.fields {
 		if f.value.kind != scalarText {
-			b.errs.add(f.line, path+"."+f.name, "must be a text, not %s: put it in quotes", f.value.describe())
+			b.errs.add(f.line, path+"."+f.name, "must be a text, not %s%s", f.value.describe(), f.value.quoteHint())
 			continue
 		}
 		out.SetMapIndex(reflect.ValueOf(f.name), reflect.ValueOf(f.value.value))
@@ -153,14 +153,11 @@ func (b *binder) scalar(n *node, out reflect.Value, path string) {
 			out.SetString(n.value)
 			return
 		}
-		hint := ""
-		if n.kind == scalarNumber || n.kind == scalarBool {
-			hint = ": put it in quotes"
-		}
-		b.errs.add(n.line, path, "must be a text, not %s%s", n.describe(), hint)
+		b.errs.add(n.line, path, "must be a text, not %s%s", n.describe(), n.quoteHint())
 	case reflect.Bool:
-		if n.kind == scalarBool && (n.value == "true" || n.value == "false") {
-			out.SetBool(n.value == "true")
+		truth, err := strconv.ParseBool(n.value)
+		if n.kind == scalarBool && err == nil {
+			out.SetBool(truth)
 			return
 		}
 		b.errs.add(n.line, path, "must be true or false, not %s", n.describe())
@@ -176,6 +173,14 @@ func (b *binder) scalar(n *node, out reflect.Value, path string) {
 	}
 }
 
+// quoteHint helps with a number or a boolean that was meant as a text.
+func (n *node) quoteHint() string {
+	if n.kind == scalarNumber || n.kind == scalarBool {
+		return ": put it in quotes"
+	}
+	return ""
+}
+
 // describe shows a value in a message, shortened.
 func (n *node) describe() string {
 	switch n.kind {
@@ -183,8 +188,9 @@ func (n *node) describe() string {
 		return strconv.Quote(shorten(n.value))
 	case scalarNumber, scalarBool:
 		return shorten(n.value)
+	default:
+		return n.kind.String()
 	}
-	return n.kind.String()
 }
 
 func shorten(s string) string {

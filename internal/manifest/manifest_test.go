@@ -39,25 +39,35 @@ func TestParseReads(t *testing.T) {
 		{"a file that begins with a byte order mark", "\ufeff" + head + "spec:\n  jwt:\n    providers:\n" + provider, chat()},
 		{"empty documents around it", "---\n# nothing\n---\n" + head + "spec:\n  jwt:\n    providers:\n" + provider + "---\n", chat()},
 		{"what only a cluster needs", head + "spec:\n  selector: {matchLabels: {app: chat}}\n  capture: {mode: SamePort, ports: [http, 8000]}\n  jwt:\n    providers:\n" + provider + "status: {conditions: []}\n", chat()},
-		{"what an API server adds", strings.Replace(head, "{name: chat}", "{name: chat, namespace: agents, generation: 7, uid: x, creationTimestamp: 2026-11-22T00:00:00Z, labels: {a: b}, managedFields: []}", 1) + "spec:\n  jwt:\n    providers:\n" + provider,
-			with(func(d *manifest.Document) { d.Namespace, d.Generation = "agents", 7 })},
+		{
+			"what an API server adds", strings.Replace(head, "{name: chat}", "{name: chat, namespace: agents, generation: 7, uid: x, creationTimestamp: 2026-11-22T00:00:00Z, labels: {a: b}, managedFields: []}", 1) + "spec:\n  jwt:\n    providers:\n" + provider,
+			with(func(d *manifest.Document) { d.Namespace, d.Generation = "agents", 7 }),
+		},
 		{"nulls as if they were absent", head + "spec:\n  mode: null\n  cors:\n  exemptions: ~\n  jwt:\n    extractFrom: null\n    providers:\n" + provider, chat()},
-		{"durations, numbers and booleans", head + "spec:\n  allowOptOut: True\n  streaming: {grace: 1m30s}\n  limits: {maxTokenBytes: 1024}\n  jwt:\n    providers:\n" + provider,
+		{
+			"durations, numbers and booleans", head + "spec:\n  allowOptOut: True\n  streaming: {grace: 1m30s}\n  limits: {maxTokenBytes: 1024}\n  jwt:\n    providers:\n" + provider,
 			with(func(d *manifest.Document) {
 				d.Spec.AllowOptOut = true
 				d.Spec.Streaming = &policy.Streaming{Grace: &policy.Duration{Duration: 90 * time.Second}}
 				d.Spec.Limits = &policy.Limits{MaxTokenBytes: new(int32(1024))}
-			})},
-		{"a time without quotes", head + "spec:\n  jwt:\n    providers:\n" + strings.Replace(provider, "name: laravel", "name: laravel, revokedBefore: 2026-11-22T00:00:00Z", 1),
-			with(func(d *manifest.Document) { d.Spec.JWT.Providers[0].RevokedBefore = new("2026-11-22T00:00:00Z") })},
-		{"an alias", head + "spec:\n  trustedProxies: &nets [10.0.0.0/8]\n  webSocket: {tokenSources: &h [Header]}\n  jwt:\n    providers:\n" + strings.Replace(provider, "name: laravel", "name: laravel, types: *h", 1),
+			}),
+		},
+		{
+			"a time without quotes", head + "spec:\n  jwt:\n    providers:\n" + strings.Replace(provider, "name: laravel", "name: laravel, revokedBefore: 2026-11-22T00:00:00Z", 1),
+			with(func(d *manifest.Document) { d.Spec.JWT.Providers[0].RevokedBefore = new("2026-11-22T00:00:00Z") }),
+		},
+		{
+			"an alias", head + "spec:\n  trustedProxies: &nets [10.0.0.0/8]\n  webSocket: {tokenSources: &h [Header]}\n  jwt:\n    providers:\n" + strings.Replace(provider, "name: laravel", "name: laravel, types: *h", 1),
 			with(func(d *manifest.Document) {
 				d.Spec.TrustedProxies = []string{"10.0.0.0/8"}
 				d.Spec.WebSocket = &policy.WebSocket{TokenSources: []string{"Header"}}
 				d.Spec.JWT.Providers[0].Types = []string{"Header"}
-			})},
-		{"words that old YAML took for booleans", head + "spec:\n  jwt:\n    providers:\n" + strings.Replace(provider, "[k]", "[yes, on, n]", 1),
-			with(func(d *manifest.Document) { d.Spec.JWT.Providers[0].SecretRef.Keys = []string{"yes", "on", "n"} })},
+			}),
+		},
+		{
+			"words that old YAML took for booleans", head + "spec:\n  jwt:\n    providers:\n" + strings.Replace(provider, "[k]", "[yes, on, n]", 1),
+			with(func(d *manifest.Document) { d.Spec.JWT.Providers[0].SecretRef.Keys = []string{"yes", "on", "n"} }),
+		},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
 			got, err := manifest.Parse([]byte(test.text))
@@ -75,8 +85,10 @@ func TestParseNamesTheLineAndTheField(t *testing.T) {
 	spec := func(lines string) string { return head + "spec:\n" + lines }
 	jwt := func(lines string) string { return spec("  jwt:\n    providers:\n" + provider + lines) }
 	for _, test := range []struct{ sentence, text, want string }{
-		{"an unknown algorithm", spec("  jwt:\n    providers:\n    - name: a\n      algorithms:\n      - HS256\n      - HS255\n      secretRef: {name: s, keys: [k]}\n"),
-			`line 10: spec.jwt.providers[0].algorithms[1]: unknown algorithm "HS255"; use one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`},
+		{
+			"an unknown algorithm", spec("  jwt:\n    providers:\n    - name: a\n      algorithms:\n      - HS256\n      - HS255\n      secretRef: {name: s, keys: [k]}\n"),
+			`line 10: spec.jwt.providers[0].algorithms[1]: unknown algorithm "HS255"; use one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`,
+		},
 		{"an unknown field", spec("  jwt:\n    provider:\n" + provider), "line 6: unknown field spec.jwt.provider; did you mean providers?"},
 		{"a field in other letters", spec("  JWT: {}\n"), "line 5: unknown field spec.JWT; did you mean jwt?"},
 		{"a field in other letters deep inside", jwt("    extractfrom: {}\n"), "line 8: unknown field spec.jwt.extractfrom; did you mean extractFrom?"},
