@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +139,11 @@ func newKeeper(at *clock, c client.Client) *selfManaged {
 	}
 }
 
+// clock is a time that a test moves.
+type clock struct{ time.Time }
+
+func (c *clock) now() time.Time { return c.Time }
+
 func configuration() *admissionv1.MutatingWebhookConfiguration {
 	webhook := func(name string) admissionv1.MutatingWebhook {
 		return admissionv1.MutatingWebhook{
@@ -170,7 +177,7 @@ func TestKeeper(t *testing.T) {
 	at := &clock{start}
 	c := fake.NewClientBuilder().WithObjects(configuration()).Build()
 	keeper, other := newKeeper(at, c), newKeeper(at, c)
-	if _, err := keeper.certificate(nil); !errors.Is(err, errNoCertificate) {
+	if _, err := keeper.GetCertificate(nil); !errors.Is(err, errNoCertificate) {
 		t.Fatalf("before the first check: %v", err)
 	}
 	for step, change := range []func(*corev1.Secret){
@@ -198,7 +205,7 @@ func TestKeeper(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, replica := range []*selfManaged{keeper, other} {
-			pair, err := replica.certificate(&tls.ClientHelloInfo{})
+			pair, err := replica.GetCertificate(&tls.ClientHelloInfo{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +227,7 @@ func TestKeeperServesOnlyWhatIsTrusted(t *testing.T) {
 	if err := keeper.check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before, _ := keeper.certificate(nil)
+	before, _ := keeper.GetCertificate(nil)
 	at.Time = at.Add(caLifetime)
 	keeper.writer = interceptor.NewClient(store, interceptor.Funcs{
 		Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
@@ -230,14 +237,14 @@ func TestKeeperServesOnlyWhatIsTrusted(t *testing.T) {
 	if err := keeper.check(t.Context()); err == nil {
 		t.Fatal("the check went well")
 	}
-	if after, _ := keeper.certificate(nil); after != before {
+	if after, _ := keeper.GetCertificate(nil); after != before {
 		t.Error("a certificate that nobody trusts is served")
 	}
 	keeper.writer = store
 	if err := keeper.check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := keeper.certificate(nil); after == before {
+	if after, _ := keeper.GetCertificate(nil); after == before {
 		t.Error("the new certificate is not served")
 	}
 }
@@ -261,8 +268,8 @@ func TestKeeperLosesARaceWell(t *testing.T) {
 	if err := loser.check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a, _ := winner.certificate(nil)
-	b, _ := loser.certificate(nil)
+	a, _ := winner.GetCertificate(nil)
+	b, _ := loser.GetCertificate(nil)
 	if string(a.Certificate[0]) != string(b.Certificate[0]) {
 		t.Error("the replicas serve different certificates")
 	}
@@ -279,5 +286,31 @@ func TestKeeperEndsWithItsContext(t *testing.T) {
 	}))
 	if err := keeper.Start(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	expiry := prometheus.NewGauge(prometheus.GaugeOpts{Name: "expiry"})
+	if _, err := newFiles(dir, expiry); err == nil || !strings.Contains(err.Error(), "reading the webhook's certificate") {
+		t.Errorf("without files: %v", err)
+	}
+	data, _ := mustRenew(t, nil, start)
+	for _, name := range []string{serverCertKey, serverKeyKey} {
+		if err := os.WriteFile(filepath.Join(dir, name), data[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watcher, err := newFiles(dir, expiry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := watcher.GetCertificate(nil)
+	if err != nil || pair == nil {
+		t.Fatalf("no certificate: %v", err)
+	}
+	verify(t, data[caCertKey], pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), start)
+	if got, want := testutil.ToFloat64(expiry), float64(start.Add(serverLifetime).Unix()); got != want {
+		t.Errorf("the metric says %v, want %v", got, want)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
@@ -258,8 +257,3 @@ func TestConfig(t *testing.T) {
 		})
 	}
 }
-
-// clock is a time that a test moves.
-type clock struct{ time.Time }
-
-func (c *clock) now() time.Time { return c.Time }

@@ -97,60 +97,63 @@ func Register(mgr manager.Manager, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	certificate, err := addCertificate(mgr, cfg, m)
-	if err != nil {
-		return err
+	if cfg.CertSource == CertFiles {
+		watcher, err := newFiles(cfg.CertDir, m.expiry)
+		if err != nil {
+			return err
+		}
+		return register(mgr, cfg, m, watcher)
 	}
+	return register(mgr, cfg, m, newSelfManaged(mgr, cfg, m.expiry))
+}
+
+// keeper keeps a certificate and hands it out.
+type keeper interface {
+	manager.Runnable
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+}
+
+// register adds the server and the keeper of its certificate.
+func register(mgr manager.Manager, cfg Config, m *metrics, certificates keeper) error {
 	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: cfg.Host, Port: cfg.Port,
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS13
-			c.GetCertificate = certificate
+			c.GetCertificate = certificates.GetCertificate
 		}},
 	})
 	server.Register(Path, &ctrlwebhook.Admission{Handler: &injector{
 		policies: mgr.GetClient(), config: cfg.Inject, metrics: m, logger: mgr.GetLogger().WithName("webhook"),
 	}})
 	if err := mgr.AddReadyzCheck("webhook", func(request *http.Request) error {
-		if _, err := certificate(nil); err != nil {
+		if _, err := certificates.GetCertificate(nil); err != nil {
 			return err
 		}
 		return server.StartedChecker()(request)
 	}); err != nil {
 		return fmt.Errorf("adding the webhook's readiness check: %w", err)
 	}
-	if err := mgr.Add(server); err != nil {
+	if err := errors.Join(mgr.Add(certificates), mgr.Add(server)); err != nil {
 		return fmt.Errorf("adding the webhook's server: %w", err)
 	}
 	return nil
 }
 
-// getCertificate is the form of tls.Config.GetCertificate.
-type getCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-
-// addCertificate adds whoever keeps the certificate to the manager.
-func addCertificate(mgr manager.Manager, cfg Config, m *metrics) (getCertificate, error) {
-	if cfg.CertSource == CertFiles {
-		return addFiles(mgr, cfg.CertDir, m.expiry)
-	}
+func newSelfManaged(mgr manager.Manager, cfg Config, expiry prometheus.Gauge) *selfManaged {
 	service := cfg.ServiceName + "." + cfg.Namespace + ".svc"
-	keeper := &selfManaged{
+	return &selfManaged{
 		reader: mgr.GetAPIReader(), writer: mgr.GetClient(),
 		secret:  types.NamespacedName{Namespace: cfg.Namespace, Name: cfg.ServiceName + CertSecretSuffix},
 		webhook: cfg.ServiceName,
 		hosts:   append([]string{service}, cfg.ExtraHosts...),
-		expiry:  m.expiry,
+		expiry:  expiry,
 		logger:  mgr.GetLogger().WithName("webhook"),
 		now:     cfg.Now,
 	}
-	if err := mgr.Add(keeper); err != nil {
-		return nil, fmt.Errorf("adding the keeper of the webhook's certificate: %w", err)
-	}
-	return keeper.certificate, nil
 }
 
-// addFiles serves with a certificate that others keep in files.
-func addFiles(mgr manager.Manager, dir string, expiry prometheus.Gauge) (getCertificate, error) {
+// newFiles serves with a certificate that others keep in files.
+func newFiles(dir string, expiry prometheus.Gauge) (*certwatcher.CertWatcher, error) {
 	watcher, err := certwatcher.New(filepath.Join(dir, serverCertKey), filepath.Join(dir, serverKeyKey))
 	if err != nil {
 		return nil, fmt.Errorf("reading the webhook's certificate: %w", err)
@@ -160,8 +163,5 @@ func addFiles(mgr manager.Manager, dir string, expiry prometheus.Gauge) (getCert
 			expiry.Set(float64(pair.Leaf.NotAfter.Unix()))
 		}
 	})
-	if err := mgr.Add(watcher); err != nil {
-		return nil, fmt.Errorf("watching the webhook's certificate: %w", err)
-	}
-	return watcher.GetCertificate, nil
+	return watcher, nil
 }

@@ -154,8 +154,8 @@ func (s *selfManaged) serve(data map[string][]byte) error {
 	return nil
 }
 
-// certificate is for tls.Config.GetCertificate.
-func (s *selfManaged) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// GetCertificate hands out the certificate in use, for tls.Config.
+func (s *selfManaged) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if pair := s.serving.Load(); pair != nil {
 		return pair, nil
 	}
