@@ -3,6 +3,7 @@ package policy_test
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -408,4 +409,45 @@ func BenchmarkDecide(b *testing.B) {
 			b.Fatal("refused")
 		}
 	}
+}
+
+// pathModel says what a path of a rule means, the long way round.
+func pathModel(t *testing.T, m policy.PathMatch) *regexp.Regexp {
+	t.Helper()
+	value := strings.TrimSuffix(m.Value, "/")
+	quoted := regexp.QuoteMeta(value)
+	switch m.Type {
+	case policy.PathPrefix:
+		quoted += `(/.*)?`
+	case policy.PathTemplate:
+		quoted = regexp.MustCompile(`\\\{[A-Za-z_][A-Za-z0-9_]*\\\}`).ReplaceAllString(quoted, `[^/]+`)
+	}
+	return regexp.MustCompile(`(?s)\A` + quoted + `/?\z`)
+}
+
+// FuzzPaths holds the matching of paths against regular expressions.
+func FuzzPaths(f *testing.F) {
+	for _, seed := range [][2]string{{"/agents", "/agents/"}, {"/agents/{id}/runs", "/agents/a%20b/runs?x"}, {"/", "/x"}, {"/a/", "/a"}, {"/public", "/publicx"}, {"/{x}", "/"}, {"/{x}/{y}/", "/a/b"}} {
+		for kind := range byte(3) {
+			f.Add(kind, seed[0], seed[1])
+		}
+	}
+	kinds := []string{policy.PathExact, policy.PathPrefix, policy.PathTemplate}
+	f.Fuzz(func(t *testing.T, kind byte, value, target string) {
+		m := policy.PathMatch{Type: kinds[int(kind)%len(kinds)], Value: value}
+		p, err := policy.Compile(policy.Spec{Authorization: &policy.Authorization{
+			Rules: []policy.Rule{{Name: "r", Operation: &policy.Operation{Paths: []policy.PathMatch{m}}}},
+		}})
+		if err != nil {
+			return
+		}
+		route := p.Route(policy.RequestLine{Method: "GET", Target: target})
+		if route.Reason() != "" {
+			return
+		}
+		got := p.Decide(route, nil, policy.Who{Provider: "a"}).Reason == policy.OK
+		if want := pathModel(t, m).MatchString(route.Path()); got != want {
+			t.Fatalf("%s %q matches %q: %t, want %t", m.Type, m.Value, route.Path(), got, want)
+		}
+	})
 }

@@ -307,7 +307,6 @@ func (w *walker) walk(v reflect.Value, path string, reach func(reflect.Value) re
 			w.found = append(w.found, place{path, typ.Name(), w.markers[typ.Name()], element})
 			w.walk(v.Index(i), path, element)
 		}
-	default: // A text, a number or a boolean has nothing below it.
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[policy.Duration]() {
 			return
@@ -321,6 +320,7 @@ func (w *walker) walk(v reflect.Value, path string, reach func(reflect.Value) re
 			w.found = append(w.found, place{path + "." + json, name, own, member})
 			w.walk(v.Field(i), path+"."+json, member)
 		}
+	default: // A text, a number or a boolean has nothing below it.
 	}
 }
 
