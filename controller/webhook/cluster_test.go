@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -279,6 +280,7 @@ func TestAdmission(t *testing.T) {
 		return nil
 	})
 	h.waitForPolicies(t)
+	t.Run("expressions", h.testExpressions)
 	t.Run("webhook", h.testWebhook)
 	t.Run("sidecars", h.testSidecars)
 	t.Run("controller", h.testController)
@@ -307,6 +309,26 @@ func (h *house) waitForPolicies(t *testing.T) {
 		bare := agent("elsewhere", nil, handMade(sidecarImage), mounting("keys", "x.gatepost-bundle"))
 		return contains(h.create(t, bare, client.DryRunAll), "only the sidecar may read")
 	})
+}
+
+// The API server checks expressions against the types of pods and of our CRD,
+// and only warns.
+func (h *house) testExpressions(t *testing.T) {
+	for _, name := range []string{"gatepost-guarded", "gatepost-sidecars", "gatepost-controller"} {
+		policy := &admissionv1.ValidatingAdmissionPolicy{}
+		eventually(t, "waiting for the check of "+name, func() error {
+			if err := h.admin.Get(t.Context(), client.ObjectKey{Name: name}, policy); err != nil {
+				return err
+			}
+			if policy.Status.ObservedGeneration != policy.Generation || policy.Status.TypeChecking == nil {
+				return errors.New("not checked yet")
+			}
+			return nil
+		})
+		for _, warning := range policy.Status.TypeChecking.ExpressionWarnings {
+			t.Errorf("%s: %s: %s", name, warning.FieldRef, warning.Warning)
+		}
+	}
 }
 
 func contains(text, part string) error {
