@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -47,6 +46,9 @@ func Join(ctx context.Context) (*Cluster, error) {
 	if _, err := output(exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--check")); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
+	if _, err := buildPrograms(ctx, scripts, nil); err != nil { // `up` would, but not show how far it is
+		return nil, err
+	}
 	if err := joinNode(ctx, scripts); err != nil {
 		return nil, err
 	}
@@ -70,14 +72,15 @@ func joinNode(ctx context.Context, scripts string) error {
 	if err := holdUntilExit(users); err != nil {
 		return fmt.Errorf("locking %s: %w", users, err)
 	}
-	var said strings.Builder
-	up := exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--reuse")
-	up.Stdout, up.Stderr = &said, &said
-	if err := up.Run(); err != nil {
-		return fmt.Errorf("bringing up the node: %w: %s", err, said.String())
+	wasUp := exec.CommandContext(ctx, filepath.Join(scripts, "env")).Run() == nil
+	if !wasUp && os.Getenv("GATEPOST_CLUSTER_KEEP") == "" {
+		// Before the node is up, so that it goes down even if we die meanwhile.
+		if err := whenReleased(ctx, users, filepath.Join(scripts, "down")); err != nil {
+			return fmt.Errorf("arranging for the node's end: %w", err)
+		}
 	}
-	if said.Len() == 0 || os.Getenv("GATEPOST_CLUSTER_KEEP") != "" {
-		return nil // it was up before us, or shall stay
+	if _, err := output(exec.CommandContext(ctx, filepath.Join(scripts, "up"), "--reuse")); err != nil {
+		return fmt.Errorf("bringing up the node: %w", err)
 	}
-	return whenReleased(ctx, users, filepath.Join(scripts, "down"))
+	return nil
 }

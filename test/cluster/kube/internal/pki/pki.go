@@ -22,7 +22,7 @@ import (
 type Config struct {
 	Dir    string   // receives the files; made when missing
 	Server string   // URL of the API server in the kubeconfigs
-	Names  []string // addresses and DNS names of the API server besides the usual ones
+	Names  []string // addresses and DNS names of the API server besides the usual ones; empty ones are skipped
 	Node   string   // name of the node whose kubelet gets a kubeconfig; empty: none does
 }
 
@@ -73,7 +73,7 @@ func (c Config) writeServer(ca *authority) error {
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
+		} else if name != "" {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
