@@ -18,6 +18,23 @@ import (
 // sidecarModules are the modules that may be linked into the sidecar.
 var sidecarModules = []string{
 	module,
+	"github.com/beorn7/perks",
+	"github.com/cespare/xxhash/v2",
+	"github.com/lestrrat-go/blackmagic",
+	"github.com/lestrrat-go/httpcc",
+	"github.com/lestrrat-go/httprc",
+	"github.com/lestrrat-go/iter",
+	"github.com/lestrrat-go/jwx/v2",
+	"github.com/lestrrat-go/option",
+	"github.com/munnerz/goautoneg",
+	"github.com/prometheus/client_golang",
+	"github.com/prometheus/client_model",
+	"github.com/prometheus/common",
+	"github.com/prometheus/procfs",
+	"go.yaml.in/yaml/v3",
+	"golang.org/x/crypto",
+	"golang.org/x/sys",
+	"google.golang.org/protobuf",
 }
 
 const megabyte = 1e6

@@ -139,8 +139,8 @@ func (a *arena) startSidecar(ctx context.Context, binary, name, policy string) (
 	return a.start(command, name)
 }
 
-// start starts a command that says on its standard error, as a JSON log record or
-// as plain text, where it listens: "listen":"ADDRESS" or listen=ADDRESS.
+// start starts a command that says on its standard error, in a JSON log record,
+// where it listens: "guarded":["ADDRESS"].
 func (a *arena) start(command *exec.Cmd, name string) (process, error) {
 	stderr, err := command.StderrPipe()
 	if err != nil {
@@ -153,14 +153,14 @@ func (a *arena) start(command *exec.Cmd, name string) (process, error) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		var record struct {
-			Listen string `json:"listen"`
+			Guarded []string `json:"guarded"`
 		}
-		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Listen != "" {
+		if json.Unmarshal(lines.Bytes(), &record) == nil && len(record.Guarded) > 0 {
 			go func() {
 				for lines.Scan() { // the pipe must not fill up
 				}
 			}()
-			return process{address: record.Listen, pid: command.Process.Pid}, nil
+			return process{address: record.Guarded[0], pid: command.Process.Pid}, nil
 		}
 		fmt.Fprintln(os.Stderr, lines.Text())
 	}
@@ -234,7 +234,7 @@ func serveUpstream() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Fprintf(os.Stderr, "{\"listen\":%q}\n", listener.Addr())
+	fmt.Fprintf(os.Stderr, "{\"guarded\":[%q]}\n", listener.Addr())
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(upstreamBody))
 	})}
