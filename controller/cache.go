@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"maps"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+// cacheOptions keep the controller's memory small and free of secrets: of
+// Secrets and ConfigMaps it sees only metadata (their content is fetched when
+// it is needed), of pods only what conditions are made of.
+func cacheOptions(cfg Config) cache.Options {
+	options := cache.Options{
+		DefaultTransform: stripMetadata,
+		ByObject:         map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: stripPod}},
+	}
+	if len(cfg.WatchNamespaces) > 0 {
+		options.DefaultNamespaces = map[string]cache.Config{}
+		for _, name := range cfg.WatchNamespaces {
+			options.DefaultNamespaces[name] = cache.Config{}
+		}
+	}
+	return options
+}
+
+// clientOptions make typed reads of Secrets and ConfigMaps go to the API server.
+func clientOptions() client.Options {
+	return client.Options{
+		FieldOwner: v1alpha1.FieldOwner,
+		Cache:      &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}},
+	}
+}
+
+// stripMetadata drops managed fields, and from objects of which only metadata
+// is watched the annotations too: kubectl's last-applied-configuration of a
+// Secret is the secret itself.
+func stripMetadata(object any) (any, error) {
+	if meta, ok := object.(metav1.Object); ok {
+		meta.SetManagedFields(nil)
+	}
+	if partial, ok := object.(*metav1.PartialObjectMetadata); ok {
+		partial.Annotations = nil
+	}
+	return object, nil
+}
+
+// stripPod keeps of a pod its name, labels and our annotations, the sidecar
+// and its volume, and how its containers fare.
+func stripPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil // a tombstone
+	}
+	pod.ManagedFields = nil
+	maps.DeleteFunc(pod.Annotations, func(name, _ string) bool { return !strings.HasPrefix(name, v1alpha1.Group+"/") })
+	pod.Spec = corev1.PodSpec{
+		InitContainers: sidecarOf(pod.Spec.InitContainers),
+		Volumes:        bundleVolumeOf(pod.Spec.Volumes),
+	}
+	pod.Status = corev1.PodStatus{
+		Phase:                 pod.Status.Phase,
+		InitContainerStatuses: stripStatuses(pod.Status.InitContainerStatuses),
+		ContainerStatuses:     stripStatuses(pod.Status.ContainerStatuses),
+	}
+	return pod, nil
+}
+
+func sidecarOf(containers []corev1.Container) []corev1.Container {
+	for _, container := range containers {
+		if container.Name == v1alpha1.ContainerName {
+			return []corev1.Container{{Name: container.Name, Image: container.Image, RestartPolicy: container.RestartPolicy}}
+		}
+	}
+	return nil
+}
+
+func bundleVolumeOf(volumes []corev1.Volume) []corev1.Volume {
+	for _, volume := range volumes {
+		if volume.Name == v1alpha1.VolumeName && volume.Secret != nil {
+			return []corev1.Volume{{Name: volume.Name, VolumeSource: corev1.VolumeSource{
+				Secret: &corev1.SecretVolumeSource{SecretName: volume.Secret.SecretName},
+			}}}
+		}
+	}
+	return nil
+}
+
+func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
+	stripped := make([]corev1.ContainerStatus, 0, len(statuses))
+	for _, status := range statuses {
+		stripped = append(stripped, corev1.ContainerStatus{
+			Name: status.Name, Ready: status.Ready, RestartCount: status.RestartCount,
+			State: status.State, LastTerminationState: status.LastTerminationState,
+		})
+	}
+	return stripped
+}

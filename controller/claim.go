@@ -1,0 +1,71 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/inject"
+)
+
+// claim is what one policy gets of the pods of its namespace.
+type claim struct {
+	pods []corev1.Pod // living pods it guards
+	// lost are pods it selects and an older policy guards: name of the pod to name of the policy.
+	lost map[string]string
+}
+
+// claimPods divides the pods among the policies as the injector does: one
+// policy per pod, the oldest wins. A policy whose selector cannot be read, or
+// that is being deleted, selects nothing. Pods that were allowed to opt out
+// belong to nobody.
+func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, pods []corev1.Pod) claim {
+	selecting := slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.AgentAuthPolicy) bool {
+		_, err := selectorOf(&p)
+		return err != nil || p.DeletionTimestamp != nil
+	})
+	selector, err := selectorOf(self)
+	if err != nil {
+		selector = labels.Nothing()
+	}
+	mine := claim{lost: map[string]string{}}
+	for _, pod := range pods {
+		if !living(&pod) || !selector.Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		winner, err := inject.Select(selecting, &pod)
+		switch {
+		case err != nil || winner == nil || optedOut(&pod, winner):
+		case winner.Name == self.Name:
+			mine.pods = append(mine.pods, pod)
+		default:
+			mine.lost[pod.Name] = winner.Name
+		}
+	}
+	return mine
+}
+
+// selectorOf reads a policy's selector: absent selects no pod, empty selects all.
+func selectorOf(policy *v1alpha1.AgentAuthPolicy) (labels.Selector, error) {
+	selector, err := metav1.LabelSelectorAsSelector(policy.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("spec.selector: %w", err)
+	}
+	return selector, nil
+}
+
+func optedOut(pod *corev1.Pod, winner *v1alpha1.AgentAuthPolicy) bool {
+	_, guarded := sidecarImageOf(pod)
+	return winner.Spec.AllowOptOut && pod.Labels[v1alpha1.LabelInject] == "false" && !guarded
+}
+
+// rivals names the older policies and the pods they took, for a message.
+func (c claim) rivals() (policies, pods []string) {
+	policies = slices.Compact(slices.Sorted(maps.Values(c.lost)))
+	return policies, slices.Sorted(maps.Keys(c.lost))
+}

@@ -1,0 +1,111 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+func TestPodsGoToTheOldestPolicyThatSelectsThem(t *testing.T) {
+	t.Parallel()
+	chat := map[string]string{"app": "chat"}
+	elder := policyAged("elder", 2*time.Hour, &metav1.LabelSelector{MatchLabels: chat})
+	younger := policyAged("younger", time.Hour, &metav1.LabelSelector{})
+	broken := policyAged("broken", 3*time.Hour, &metav1.LabelSelector{
+		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Near"}},
+	})
+	none := policyAged("none", 4*time.Hour, nil)
+	lenient := policyAged("lenient", time.Hour, &metav1.LabelSelector{MatchLabels: chat})
+	lenient.Spec.AllowOptOut = true
+
+	for name, test := range map[string]struct {
+		self     v1alpha1.AgentAuthPolicy
+		all      []v1alpha1.AgentAuthPolicy
+		pods     []corev1.Pod
+		want     []string
+		wantLost map[string]string
+	}{
+		"a policy alone gets the pods it selects": {
+			self: elder, all: []v1alpha1.AgentAuthPolicy{elder}, pods: []corev1.Pod{podWith("a", chat), podWith("b", nil)},
+			want: []string{"a"}, wantLost: map[string]string{},
+		},
+		"the younger of two gets what the elder leaves": {
+			self: younger, all: []v1alpha1.AgentAuthPolicy{younger, elder}, pods: []corev1.Pod{podWith("a", chat), podWith("b", nil)},
+			want: []string{"b"}, wantLost: map[string]string{"a": "elder"},
+		},
+		"the elder loses nothing": {
+			self: elder, all: []v1alpha1.AgentAuthPolicy{younger, elder}, pods: []corev1.Pod{podWith("a", chat)},
+			want: []string{"a"}, wantLost: map[string]string{},
+		},
+		"equally old policies are ordered by name": {
+			self: policyAged("b", time.Hour, &metav1.LabelSelector{}),
+			all:  []v1alpha1.AgentAuthPolicy{policyAged("b", time.Hour, &metav1.LabelSelector{}), policyAged("a", time.Hour, &metav1.LabelSelector{})},
+			pods: []corev1.Pod{podWith("p", nil)}, wantLost: map[string]string{"p": "a"},
+		},
+		"a selector that cannot be read takes nothing away": {
+			self: elder, all: []v1alpha1.AgentAuthPolicy{broken, elder}, pods: []corev1.Pod{podWith("a", chat)},
+			want: []string{"a"}, wantLost: map[string]string{},
+		},
+		"an absent selector selects no pod": {
+			self: none, all: []v1alpha1.AgentAuthPolicy{none}, pods: []corev1.Pod{podWith("a", chat)}, wantLost: map[string]string{},
+		},
+		"finished and departing pods do not count": {
+			self: elder, all: []v1alpha1.AgentAuthPolicy{elder},
+			pods:     []corev1.Pod{finished(podWith("done", chat)), departing(podWith("leaving", chat))},
+			wantLost: map[string]string{},
+		},
+		"a pod may opt out where its policy allows it": {
+			self: lenient, all: []v1alpha1.AgentAuthPolicy{lenient},
+			pods:     []corev1.Pod{podWith("out", map[string]string{"app": "chat", v1alpha1.LabelInject: "false"})},
+			wantLost: map[string]string{},
+		},
+		"a pod may not opt out elsewhere": {
+			self: elder, all: []v1alpha1.AgentAuthPolicy{elder},
+			pods: []corev1.Pod{podWith("out", map[string]string{"app": "chat", v1alpha1.LabelInject: "false"})},
+			want: []string{"out"}, wantLost: map[string]string{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := claimPods(&test.self, test.all, test.pods)
+			var names []string
+			for _, pod := range got.pods {
+				names = append(names, pod.Name)
+			}
+			if diff := cmp.Diff(test.want, names); diff != "" {
+				t.Errorf("pods (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.wantLost, got.lost); diff != "" {
+				t.Errorf("lost pods (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func policyAged(name string, age time.Duration, selector *metav1.LabelSelector) v1alpha1.AgentAuthPolicy {
+	born := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC).Add(-age)
+	return v1alpha1.AgentAuthPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "agents", CreationTimestamp: metav1.NewTime(born)},
+		Spec:       v1alpha1.AgentAuthPolicySpec{Selector: selector},
+	}
+}
+
+func podWith(name string, labels map[string]string) corev1.Pod {
+	return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "agents", Labels: labels}}
+}
+
+func finished(pod corev1.Pod) corev1.Pod {
+	pod.Status.Phase = corev1.PodSucceeded
+	return pod
+}
+
+func departing(pod corev1.Pod) corev1.Pod {
+	now := metav1.Now()
+	pod.DeletionTimestamp = &now
+	return pod
+}

@@ -1,0 +1,178 @@
+package controller
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+// podReport is how the pods of one policy fare. Names are sorted.
+type podReport struct {
+	selected   int
+	injected   []string // with the sidecar, mounting this policy's bundle
+	ready      []string // of those: the sidecar serves
+	programmed []string // of those: told of the current revision
+	untold     []string // injected and not yet told
+	outdated   []string // with a sidecar of another image, of another policy, or none
+	uninjected []string // no sidecar: unguarded
+	elsewhere  []string // guarded by another policy's bundle
+	portTaken  []string // the sidecar ended because another process holds its port
+	addressFor []string // the agent dies because it wants the address that the guard holds
+}
+
+// What the sidecar says, and exits with, when the agent or another process got
+// hold of a guarded port.
+const (
+	portTakenExit = 3
+	portTakenText = "is taken by another process in this pod"
+)
+
+// addressInUse is how agents word EADDRINUSE: Go, Python, Node, Java, Rust.
+var addressInUse = []string{"address already in use", "address in use", "eaddrinuse"}
+
+// judgePods sums up the pods a policy guards: living ones, in any order.
+func judgePods(pods []corev1.Pod, policy, sidecarImage string, revision int64) podReport {
+	var report podReport
+	for i := range pods {
+		report.add(&pods[i], v1alpha1.BundleName(policy), sidecarImage, revision)
+	}
+	for _, names := range [][]string{
+		report.injected, report.ready, report.programmed, report.untold, report.outdated,
+		report.uninjected, report.elsewhere, report.portTaken, report.addressFor,
+	} {
+		slices.Sort(names)
+	}
+	return report
+}
+
+func (r *podReport) add(pod *corev1.Pod, bundle, sidecarImage string, revision int64) {
+	r.selected++
+	image, guarded := sidecarImageOf(pod)
+	if image != sidecarImage || bundleOf(pod) != bundle {
+		r.outdated = append(r.outdated, pod.Name)
+	}
+	switch {
+	case !guarded:
+		r.uninjected = append(r.uninjected, pod.Name)
+		return
+	case bundleOf(pod) != bundle:
+		r.elsewhere = append(r.elsewhere, pod.Name)
+		return
+	}
+	r.injected = append(r.injected, pod.Name)
+	if toldOf(pod, revision) {
+		r.programmed = append(r.programmed, pod.Name)
+	} else {
+		r.untold = append(r.untold, pod.Name)
+	}
+	sidecar := statusOf(pod.Status.InitContainerStatuses, v1alpha1.ContainerName)
+	if sidecar != nil && sidecar.Ready {
+		r.ready = append(r.ready, pod.Name)
+	}
+	if lostItsPort(sidecar) {
+		r.portTaken = append(r.portTaken, pod.Name)
+	}
+	if slices.ContainsFunc(pod.Status.ContainerStatuses, wantsGuardedAddress) {
+		r.addressFor = append(r.addressFor, pod.Name)
+	}
+}
+
+func toldOf(pod *corev1.Pod, revision int64) bool {
+	return pod.Annotations[v1alpha1.AnnotationBundleRevision] == strconv.FormatInt(revision, 10)
+}
+
+// untold reports whether a pod mounts the policy's bundle and was not told of
+// the revision.
+func untold(pod *corev1.Pod, policy string, revision int64) bool {
+	_, guarded := sidecarImageOf(pod)
+	return guarded && bundleOf(pod) == v1alpha1.BundleName(policy) && !toldOf(pod, revision)
+}
+
+// counts are the numbers for the status.
+func (r *podReport) counts() v1alpha1.PodCounts {
+	return v1alpha1.PodCounts{
+		Selected: int32(r.selected), Injected: int32(len(r.injected)), //nolint:gosec // pods of one namespace
+		Programmed: int32(len(r.programmed)), Outdated: int32(len(r.outdated)), //nolint:gosec // pods of one namespace
+	}
+}
+
+// living reports whether a pod can still serve: neither finished nor going away.
+func living(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+// sidecarImageOf finds the guard by what runs, not by what an annotation says.
+func sidecarImageOf(pod *corev1.Pod) (string, bool) {
+	for _, container := range pod.Spec.InitContainers {
+		if container.Name == v1alpha1.ContainerName && container.RestartPolicy != nil &&
+			*container.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			return container.Image, true
+		}
+	}
+	return "", false
+}
+
+func bundleOf(pod *corev1.Pod) string {
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Name == v1alpha1.VolumeName && volume.Secret != nil {
+			return volume.Secret.SecretName
+		}
+	}
+	return ""
+}
+
+func statusOf(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+	for i := range statuses {
+		if statuses[i].Name == name {
+			return &statuses[i]
+		}
+	}
+	return nil
+}
+
+// lostItsPort reports whether the sidecar is down now because another process
+// took a guarded port. One that has come back has its port.
+func lostItsPort(sidecar *corev1.ContainerStatus) bool {
+	if sidecar == nil || sidecar.Ready {
+		return false
+	}
+	return slices.ContainsFunc(endings(sidecar), func(end *corev1.ContainerStateTerminated) bool {
+		return end.ExitCode == portTakenExit || strings.Contains(end.Message, portTakenText)
+	})
+}
+
+// wantsGuardedAddress reports whether a container keeps ending, and its last
+// words are that an address is in use. Only containers with
+// terminationMessagePolicy FallbackToLogsOnError have last words.
+func wantsGuardedAddress(status corev1.ContainerStatus) bool {
+	if status.Ready || status.Name == v1alpha1.ContainerName {
+		return false
+	}
+	return slices.ContainsFunc(endings(&status), func(end *corev1.ContainerStateTerminated) bool {
+		message := strings.ToLower(end.Message)
+		return end.ExitCode != 0 && slices.ContainsFunc(addressInUse, func(words string) bool { return strings.Contains(message, words) })
+	})
+}
+
+func endings(status *corev1.ContainerStatus) []*corev1.ContainerStateTerminated {
+	var ends []*corev1.ContainerStateTerminated
+	for _, end := range []*corev1.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
+		if end != nil {
+			ends = append(ends, end)
+		}
+	}
+	return ends
+}
+
+// someOf lists at most ten names for a message.
+func someOf(names []string) string {
+	const most = 10
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + ", ..."
+}

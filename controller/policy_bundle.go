@@ -1,0 +1,157 @@
+package controller
+
+import (
+	"bytes"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/internal/manifest"
+)
+
+// written is what a bundle Secret holds. Parts that cannot be read are nil: a
+// hand-edited bundle is made anew from what the cluster says.
+type written struct {
+	secret     *corev1.Secret // nil: there is none
+	doc        *manifest.Document
+	policyJSON []byte
+	file       *keyring.File
+}
+
+// readBundle reads the bundle that is there.
+func readBundle(secret *corev1.Secret) written {
+	w := written{secret: secret}
+	if secret == nil {
+		return w
+	}
+	if doc, err := manifest.Parse(secret.Data[v1alpha1.BundlePolicyKey]); err == nil {
+		w.doc, w.policyJSON = &doc, secret.Data[v1alpha1.BundlePolicyKey]
+	}
+	if file, err := keyring.ParseFile(secret.Data[v1alpha1.BundleKeysKey]); err == nil {
+		w.file = &file
+	}
+	return w
+}
+
+func (w written) revision() int64 {
+	if w.file == nil {
+		return 0
+	}
+	return w.file.Revision
+}
+
+// bundleInput is everything that a bundle is decided from.
+type bundleInput struct {
+	accepted *manifest.Document // nil: this generation is not accepted
+	last     written
+	from     sources
+	floor    int64  // no revision may be below it
+	ackKey   []byte // for a bundle that has none
+}
+
+// bundlePlan is the bundle that should be there.
+type bundlePlan struct {
+	data map[string][]byte // nil: leave what is there
+	view bundleView
+	refs resolution // of the policy that people see: this generation's if accepted
+}
+
+// planBundle prefers this generation's policy. Where that is not accepted, or
+// its references lead to no key yet, the last policy stays in force with current
+// keys: an invalid edit never stops a rotation or a revocation.
+func planBundle(in bundleInput) bundlePlan {
+	var plan bundlePlan
+	plan.view.revision = in.last.revision()
+	var tried bool
+	for _, doc := range []*manifest.Document{in.accepted, in.last.doc} {
+		if doc == nil {
+			continue
+		}
+		refs := resolve(doc.Spec, in.from, in.last.file)
+		if !tried {
+			plan.refs, tried = refs, true
+		}
+		data, revision, err := in.encode(doc, refs)
+		if err != nil {
+			plan.view.invalid = firstError(plan.view.invalid, err)
+			continue
+		}
+		if data == nil {
+			continue
+		}
+		plan.data, plan.view.revision = data, revision
+		plan.view.current = doc == in.accepted
+		break
+	}
+	return plan
+}
+
+func firstError(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// encode makes the bundle's data; nil while a provider has no key. What a
+// sidecar would refuse is an error.
+func (in bundleInput) encode(doc *manifest.Document, refs resolution) (map[string][]byte, int64, error) {
+	if refs.keyless() {
+		return nil, 0, nil
+	}
+	policyJSON, err := manifest.Marshal(*doc)
+	if err != nil {
+		return nil, 0, fmt.Errorf("encoding the policy: %w", err)
+	}
+	file := keyring.File{
+		Revision: in.last.revision(), AckKey: in.ackKey,
+		SigningKeys: refs.signingKeys, Providers: refs.providers,
+	}
+	if in.last.file != nil && len(in.last.file.AckKey) > 0 {
+		file.AckKey = in.last.file.AckKey
+	}
+	keysJSON, err := in.number(&file, policyJSON)
+	if err != nil {
+		return nil, 0, fmt.Errorf("encoding the keys: %w", err)
+	}
+	if err := loads(*doc, keysJSON); err != nil {
+		return nil, 0, err
+	}
+	return map[string][]byte{v1alpha1.BundlePolicyKey: policyJSON, v1alpha1.BundleKeysKey: keysJSON}, file.Revision, nil
+}
+
+// loads does what a sidecar does with a bundle.
+func loads(doc manifest.Document, keysJSON []byte) error {
+	keys, err := bundle.File(keysJSON)
+	if err != nil {
+		return err
+	}
+	_, err = bundle.Load(doc, keys, bundle.Options{})
+	return err
+}
+
+// number gives the file the last revision if nothing changed, else a new one
+// above all that were ever seen.
+func (in bundleInput) number(file *keyring.File, policyJSON []byte) ([]byte, error) {
+	same, err := file.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	if in.last.file != nil && bytes.Equal(policyJSON, in.last.policyJSON) && bytes.Equal(same, in.last.secret.Data[v1alpha1.BundleKeysKey]) {
+		return same, nil
+	}
+	file.Revision = max(file.Revision, in.floor) + 1
+	return file.Marshal()
+}
+
+func (r resolution) keyless() bool {
+	for _, problem := range r.problems {
+		if problem.keyless {
+			return true
+		}
+	}
+	return false
+}

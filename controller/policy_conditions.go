@@ -1,0 +1,159 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/policy"
+)
+
+// reasonAgentAddressInUse is a reason of Enforced=True: the guard holds, and an
+// agent dies because it wants the very address that the guard listens on.
+const reasonAgentAddressInUse = "AgentAddressInUse"
+
+// refProblem is one reference of a policy that does not lead to keys.
+type refProblem struct {
+	provider string
+	reason   string
+	message  string // names the field, what is wrong and the fix
+	keyless  bool   // the provider has no key at all, not even the last ones
+}
+
+// bundleView is what became of a policy's bundle Secret in this reconcile.
+type bundleView struct {
+	revision int64 // of what is written now; 0: nothing is
+	current  bool  // it holds this generation's policy
+	foreign  bool  // a Secret of its name belongs to somebody else
+	invalid  error // a sidecar would have refused it, so it was not written
+}
+
+// policyView is everything that a policy's conditions are made of.
+type policyView struct {
+	unsupported []string // "field: why"
+	invalid     error
+	accepted    policy.Spec // with defaults; set when invalid is nil
+	claim       claim
+	refs        []refProblem
+	bundle      bundleView
+	pods        podReport
+	hasSelector bool
+	warnings    []string // what works and is probably not meant
+}
+
+// goodPolicy is the status each condition of a policy should have.
+func goodPolicy() map[string]metav1.ConditionStatus {
+	return map[string]metav1.ConditionStatus{
+		v1alpha1.ConditionAccepted: metav1.ConditionTrue, v1alpha1.ConditionResolvedRefs: metav1.ConditionTrue,
+		v1alpha1.ConditionProgrammed: metav1.ConditionTrue, v1alpha1.ConditionEnforced: metav1.ConditionTrue,
+	}
+}
+
+// conditions judges the view.
+func (v policyView) conditions() []condition {
+	return []condition{v.acceptance(), v.resolution(), v.programming(), v.enforcement()}
+}
+
+// acceptance needs nothing but the policy, its elders and the pods it selects.
+func (v policyView) acceptance() condition {
+	const kind = v1alpha1.ConditionAccepted
+	switch {
+	case len(v.unsupported) > 0:
+		return fails(kind, v1alpha1.ReasonNotSupportedYet,
+			"remove what this version cannot enforce yet: "+strings.Join(v.unsupported, "; "))
+	case v.invalid != nil:
+		return fails(kind, v1alpha1.ReasonInvalid, v.invalid.Error())
+	case len(v.claim.lost) > 0:
+		elders, pods := v.claim.rivals()
+		return fails(kind, v1alpha1.ReasonConflicted, fmt.Sprintf(
+			"the older AgentAuthPolicy %s guards pods that this one selects too (%s): one policy guards a pod, so narrow spec.selector of one of them",
+			someOf(elders), someOf(pods)))
+	case v.accepted.JWT != nil && v.accepted.JWT.Forward == policy.ForwardAlways:
+		return holds(kind, v1alpha1.ReasonForwardsUnverified,
+			"spec.jwt.forward is Always: the agent also receives Authorization headers that nobody verified")
+	}
+	return holds(kind, v1alpha1.ReasonAccepted, "the policy is valid")
+}
+
+func (v policyView) resolution() condition {
+	const kind = v1alpha1.ConditionResolvedRefs
+	if len(v.refs) == 0 {
+		found := append([]string{"everything the policy refers to was found"}, v.warnings...)
+		return holds(kind, v1alpha1.ReasonResolvedRefs, strings.Join(found, "; "))
+	}
+	messages := make([]string, 0, len(v.refs))
+	for _, problem := range v.refs {
+		messages = append(messages, problem.message)
+	}
+	return fails(kind, v.refs[0].reason, strings.Join(messages, "; "))
+}
+
+func (v policyView) programming() condition {
+	const kind = v1alpha1.ConditionProgrammed
+	accepted := v.acceptance()
+	keyless := v.keyless()
+	switch {
+	case v.bundle.foreign:
+		return fails(kind, v1alpha1.ReasonBundleConflict,
+			"a Secret with the bundle's name exists and does not belong to this policy: delete it or rename the policy")
+	case accepted.status != metav1.ConditionTrue && v.bundle.revision == 0:
+		return fails(kind, v1alpha1.ReasonNotAccepted, "no policy was ever accepted: pods that mount its bundle wait for it")
+	case accepted.status != metav1.ConditionTrue:
+		return fails(kind, v1alpha1.ReasonNotAccepted, "the last accepted policy stays in force, with current keys")
+	case v.bundle.invalid != nil:
+		return fails(kind, v1alpha1.ReasonBundleInvalid, "a sidecar would refuse the bundle, so the last one stays: "+v.bundle.invalid.Error())
+	case len(keyless) > 0:
+		return fails(kind, v1alpha1.ReasonRefsUnresolved, "tokens are answered 503 until these providers have a key: "+someOf(keyless))
+	case !v.bundle.current:
+		return fails(kind, v1alpha1.ReasonNotProgrammed, "the bundle is not written yet")
+	case len(v.pods.untold) > 0:
+		return fails(kind, v1alpha1.ReasonPodsPending, "pods that were not told of the bundle yet: "+someOf(v.pods.untold))
+	}
+	return holds(kind, v1alpha1.ReasonProgrammed, "the bundle is written and every guarded pod was told")
+}
+
+func (v policyView) keyless() []string {
+	var providers []string
+	for _, problem := range v.refs {
+		if problem.keyless {
+			providers = append(providers, problem.provider)
+		}
+	}
+	return providers
+}
+
+func (v policyView) enforcement() condition {
+	const kind = v1alpha1.ConditionEnforced
+	bare := append(append([]string(nil), v.pods.uninjected...), v.pods.elsewhere...)
+	switch {
+	case v.bundle.revision == 0:
+		return fails(kind, v1alpha1.ReasonNotProgrammed, "there is no bundle yet, so no pod can start under this policy")
+	case v.pods.selected == 0:
+		return fails(kind, v1alpha1.ReasonNoPodsSelected, v.selectsNothing())
+	case len(v.pods.portTaken) > 0:
+		return fails(kind, v1alpha1.ReasonPortTaken, fmt.Sprintf(
+			"another process of the pod holds a guarded port, so requests may reach it unjudged: make the agent listen on 127.0.0.1, then delete the pods %s", someOf(v.pods.portTaken)))
+	case len(bare) > 0:
+		return fails(kind, v1alpha1.ReasonPodsNotInjected, fmt.Sprintf(
+			"pods run without this policy's sidecar: label the namespace %s=%s if it is not, then restart them (kubectl rollout restart): %s",
+			v1alpha1.LabelInjection, v1alpha1.InjectionEnabled, someOf(bare)))
+	case len(v.pods.ready) == 0:
+		return fails(kind, v1alpha1.ReasonPodsNotReady, "no sidecar has loaded its bundle yet: "+someOf(v.pods.injected))
+	case len(v.pods.addressFor) > 0:
+		return holds(kind, reasonAgentAddressInUse, fmt.Sprintf(
+			"the guard holds, but the agent fails with address already in use: make it listen on 127.0.0.1 instead of 0.0.0.0, in pods %s", someOf(v.pods.addressFor)))
+	}
+	return holds(kind, v1alpha1.ReasonEnforced, "every selected pod is guarded")
+}
+
+func (v policyView) selectsNothing() string {
+	switch {
+	case len(v.claim.lost) > 0:
+		return "older policies guard every pod that spec.selector selects"
+	case !v.hasSelector:
+		return "spec.selector is absent and so selects no pod: add matchLabels"
+	}
+	return "no running pod has the labels of spec.selector"
+}

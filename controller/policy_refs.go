@@ -1,0 +1,218 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// sources are the live objects that a policy's providers refer to, by name.
+// What was not found has no entry.
+type sources struct {
+	secrets    map[string]*corev1.Secret
+	configMaps map[string]*corev1.ConfigMap
+	keys       map[string]signingSource
+}
+
+// signingSource is a SigningKey and its keys.
+type signingSource struct {
+	key   *v1alpha1.SigningKey
+	state *keyring.State // nil: there is none, or it cannot be read
+}
+
+// resolution is what the providers of one policy come to.
+type resolution struct {
+	providers   map[string]keyring.FileProvider
+	signingKeys map[string]int64
+	problems    []refProblem
+	warnings    []string
+}
+
+// resolver turns references into keys. A reference that leads nowhere keeps the
+// keys it last led to, except revoked ones, so that a Secret that was deleted
+// by mistake refuses nobody.
+type resolver struct {
+	from sources
+	last *keyring.File // nil: there is no bundle yet
+	done resolution
+}
+
+// resolve finds the keys of every provider of spec.
+func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
+	r := resolver{from: from, last: last, done: resolution{
+		providers: map[string]keyring.FileProvider{}, signingKeys: map[string]int64{},
+	}}
+	if spec.JWT == nil {
+		return r.done
+	}
+	for i := range spec.JWT.Providers {
+		provider := &spec.JWT.Providers[i]
+		field := fmt.Sprintf("spec.jwt.providers[%d]", i)
+		switch {
+		case provider.SigningKeyRef != nil:
+			r.signingKey(field+".signingKeyRef", provider)
+		case provider.SecretRef != nil:
+			r.secret(field+".secretRef", provider)
+		case provider.LocalJWKS != nil && provider.LocalJWKS.ConfigMapRef != nil:
+			r.configMap(field+".localJWKS.configMapRef", provider)
+		}
+	}
+	return r.done
+}
+
+// fail keeps the provider's last keys and says why there are no new ones.
+func (r *resolver) fail(provider *policy.Provider, reason, format string, args ...any) {
+	kept, found := r.lastOf(provider.Name)
+	if found {
+		r.done.providers[provider.Name] = kept
+	}
+	r.done.problems = append(r.done.problems, refProblem{
+		provider: provider.Name, reason: reason, message: fmt.Sprintf(format, args...), keyless: !found,
+	})
+}
+
+func (r *resolver) lastOf(provider string) (keyring.FileProvider, bool) {
+	if r.last == nil {
+		return keyring.FileProvider{}, false
+	}
+	kept, found := r.last.Providers[provider]
+	return kept, found
+}
+
+// secret takes every data key that exists as one HMAC secret. A value that may
+// not be used keeps the last one under its name.
+func (r *resolver) secret(field string, provider *policy.Provider) {
+	ref := provider.SecretRef
+	secret := r.from.secrets[ref.Name]
+	if secret == nil {
+		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: there is no Secret %s: create it with one of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
+		return
+	}
+	var keys []keyring.VerifyKey
+	found := false
+	for _, name := range ref.Keys {
+		value, exists := secret.Data[name]
+		if !exists {
+			continue
+		}
+		found = true
+		if err := usableFor(provider.Algorithms, value, false); err != nil {
+			r.done.problems = append(r.done.problems, refProblem{
+				provider: provider.Name, reason: secretReason(err), message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, ref.Name, err),
+			})
+			keys = append(keys, r.lastKey(provider.Name, kidOf(secret, name))...)
+			continue
+		}
+		if strings.HasSuffix(string(value), "\n") {
+			r.done.warnings = append(r.done.warnings, fmt.Sprintf("%s: key %s of Secret %s ends in a line break, which is part of the secret", field, name, ref.Name))
+		}
+		keys = append(keys, keyring.VerifyKey{KID: kidOf(secret, name), K: value})
+	}
+	if !found {
+		r.fail(provider, v1alpha1.ReasonSecretKeyNotFound, "%s: Secret %s has none of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
+		return
+	}
+	r.settle(provider, keys)
+}
+
+// settle accepts the provider's keys, or marks its problems when there is none.
+func (r *resolver) settle(provider *policy.Provider, keys []keyring.VerifyKey) {
+	if len(keys) > 0 {
+		r.done.providers[provider.Name] = keyring.FileProvider{Keys: keys}
+		return
+	}
+	for i := range r.done.problems {
+		if r.done.problems[i].provider == provider.Name {
+			r.done.problems[i].keyless = true
+		}
+	}
+}
+
+// kidOf is the id that tokens name a secret by: its data key, unless a data key
+// beside it, name.kid, says otherwise (as in the Secrets that we export).
+func kidOf(secret *corev1.Secret, name string) string {
+	if kid := strings.TrimSpace(string(secret.Data[name+".kid"])); kid != "" {
+		return kid
+	}
+	return name
+}
+
+func (r *resolver) lastKey(provider, kid string) []keyring.VerifyKey {
+	kept, _ := r.lastOf(provider)
+	return slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return key.KID != kid })
+}
+
+// usableFor checks a secret against every HMAC algorithm it may be used with.
+func usableFor(algorithms []policy.Algorithm, secret []byte, allowShort bool) error {
+	for _, algorithm := range algorithms {
+		if err := token.CheckSecret(string(algorithm), secret, allowShort); err != nil {
+			return fmt.Errorf("%s: %w", algorithm, err)
+		}
+	}
+	return nil
+}
+
+func secretReason(err error) string {
+	if errors.Is(err, token.ErrSecretLooksLikeKey) {
+		return v1alpha1.ReasonSecretLooksLikeKey
+	}
+	return v1alpha1.ReasonSecretTooShort
+}
+
+// signingKey takes the live keys of a SigningKey: the public half, or the
+// secret of an HMAC key. Revoked keys are gone at once, even if that leaves none.
+func (r *resolver) signingKey(field string, provider *policy.Provider) {
+	name := provider.SigningKeyRef.Name
+	source, found := r.from.keys[name]
+	if !found {
+		r.fail(provider, v1alpha1.ReasonSigningKeyNotFound, "%s: there is no SigningKey %s: create it", field, name)
+		return
+	}
+	usable := slices.Contains(provider.Algorithms, source.key.Spec.Algorithm)
+	if !usable || source.state == nil {
+		reason, message := v1alpha1.ReasonSigningKeyNotReady, "has no keys yet: look at its conditions"
+		if !usable {
+			reason, message = v1alpha1.ReasonAlgorithmMismatch, fmt.Sprintf("signs with %s: add it to the provider's algorithms", source.key.Spec.Algorithm)
+		}
+		r.fail(provider, reason, "%s: SigningKey %s %s", field, name, message)
+		r.dropRevoked(provider.Name, source)
+		return
+	}
+	keys := source.state.VerifyKeys()
+	r.done.providers[provider.Name] = keyring.FileProvider{MaxTokenLifetime: source.lifetime(), Keys: keys}
+	r.done.signingKeys[name] = source.state.Generation
+	if len(keys) == 0 {
+		r.done.problems = append(r.done.problems, refProblem{
+			provider: provider.Name, reason: v1alpha1.ReasonSigningKeyNotReady,
+			message: fmt.Sprintf("%s: SigningKey %s has no live key: tokens are answered 503 until it has one", field, name),
+		})
+	}
+}
+
+// dropRevoked takes revoked keys out of what a provider keeps.
+func (r *resolver) dropRevoked(provider string, source signingSource) {
+	kept, found := r.done.providers[provider]
+	if !found {
+		return
+	}
+	revoked := slices.Clone(source.key.Status.RevokedKeyIDs)
+	if source.state != nil {
+		for _, revocation := range source.state.Revoked {
+			revoked = append(revoked, revocation.KID)
+		}
+	}
+	kept.Keys = slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return slices.Contains(revoked, key.KID) })
+	r.done.providers[provider] = kept
+}
+
+// lifetime is the longest life of the SigningKey's tokens.
+func (s signingSource) lifetime() time.Duration { return keySpec(s.key).MaxTokenLifetime }

@@ -1,0 +1,153 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/token"
+)
+
+// keyReconciler lives the life of every SigningKey: what keyring plans it
+// writes, first the private state, then what others see of it.
+type keyReconciler struct {
+	client   client.Client // typed Secrets are read live
+	cache    client.Reader // metadata of Secrets
+	recorder events.EventRecorder
+	metrics  *metrics
+	bounds   keyring.Bounds
+	now      func() time.Time
+	random   io.Reader
+}
+
+func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics) error {
+	r := &keyReconciler{
+		client: mgr.GetClient(), cache: mgr.GetCache(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
+		bounds: keyring.Bounds{MinPrePublish: cfg.MinPrePublish, RetireMargin: cfg.RetireMargin},
+		now:    cfg.Now, random: cfg.Random,
+	}
+	err := ctrl.NewControllerManagedBy(mgr).Named("signingkey").
+		For(&v1alpha1.SigningKey{}, builder.WithPredicates(wantChanged())).
+		WatchesMetadata(&corev1.Secret{}, keysOfSecret(mgr.GetCache())).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("adding the SigningKey controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile reads, plans, applies and writes status once.
+func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var key v1alpha1.SigningKey
+	if err := r.client.Get(ctx, request.NamespacedName, &key); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.metrics.forgetKey(request.Namespace, request.Name)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if key.DeletionTimestamp != nil {
+		return ctrl.Result{}, nil
+	}
+	world, err := r.read(ctx, &key)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	view, err := r.advance(ctx, world)
+	if err != nil {
+		return settled(err)
+	}
+	return ctrl.Result{RequeueAfter: view.again(r.now())}, r.report(ctx, world, view)
+}
+
+// advance plans and writes: the state first, then the exported Secret. The
+// bundles follow by themselves, woken by the state.
+func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error) {
+	view := w.view(r.bounds)
+	if !view.plans {
+		return view, nil
+	}
+	planner := keyring.Planner{NewKey: r.newKey(view.spec.Algorithm), Rand: r.random}
+	plan, err := planner.Plan(view.spec, w.state, w.observations(view), r.now())
+	if err != nil {
+		return view, err
+	}
+	view.plan = plan
+	if plan.Changed {
+		if err := r.writeState(ctx, w, plan.State); err != nil {
+			return view, err
+		}
+	}
+	view.exportForeign, err = r.export(ctx, w, plan.State)
+	return view, err
+}
+
+// newKey makes key material for the planner.
+func (r *keyReconciler) newKey(algorithm string) func() (keyring.Material, error) {
+	return func() (keyring.Material, error) {
+		key, err := token.Generate(algorithm, r.random)
+		if err != nil {
+			return keyring.Material{}, fmt.Errorf("generating a key: %w", err)
+		}
+		if len(key.K) > 0 {
+			return keyring.Material{Value: keyring.Octets(key.K)}, nil
+		}
+		private, err := token.PrivatePEM(key)
+		if err != nil {
+			return keyring.Material{}, fmt.Errorf("encoding a private key: %w", err)
+		}
+		public, err := token.PublicJWK(key)
+		if err != nil {
+			return keyring.Material{}, fmt.Errorf("encoding a public key: %w", err)
+		}
+		return keyring.Material{Value: private, Public: public}, nil
+	}
+}
+
+// writeState writes the state Secret in one piece, on condition that it is the
+// one that was read: of two leaders one loses, and plans again.
+func (r *keyReconciler) writeState(ctx context.Context, w keyWorld, state *keyring.State) error {
+	data, err := state.Marshal()
+	if err != nil {
+		return err
+	}
+	secret := owned{
+		owner: w.key, kind: v1alpha1.KindSigningKey, name: v1alpha1.StateName(w.key.Name),
+		component: v1alpha1.ComponentState, data: map[string][]byte{stateKey: data},
+	}.object()
+	if w.secret == nil {
+		if err := r.client.Create(ctx, secret); err != nil {
+			return fmt.Errorf("creating secret %s: %w", secret.Name, err)
+		}
+		return nil
+	}
+	secret.ResourceVersion, secret.UID = w.secret.ResourceVersion, w.secret.UID
+	if err := r.client.Update(ctx, secret); err != nil {
+		return fmt.Errorf("updating secret %s: %w", secret.Name, err)
+	}
+	return nil
+}
+
+// report writes what changed in the status, and tells about it.
+func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) error {
+	status := view.status(w)
+	r.measure(w, view, status)
+	emit(r.recorder, w.key, view.notices())
+	if !equality.Semantic.DeepEqual(status, w.key.Status) {
+		if err := applyStatus(ctx, r.client, v1alpha1.KindSigningKey, w.key, &status); err != nil {
+			return err
+		}
+	}
+	emit(r.recorder, w.key, conditionEvents(w.key.Status.Conditions, status.Conditions, goodKey()))
+	return nil
+}

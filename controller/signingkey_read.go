@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
+)
+
+// stateKey is the state Secret's one data key.
+const stateKey = "state.json"
+
+// keyWorld is everything read for one SigningKey.
+type keyWorld struct {
+	key      *v1alpha1.SigningKey
+	secret   *corev1.Secret // the state's; nil: there is none
+	state    *keyring.State // nil: there is none, or it cannot be read
+	stateErr error
+	export   *corev1.Secret // nil: there is none, or none is asked for
+	stale    []string       // names of Secrets that were exported to and no longer are
+	imported *corev1.Secret // nil: there is none, or none is asked for
+	carriers []carrier
+	skew     time.Duration
+}
+
+// readState reads a state Secret.
+func readState(secret *corev1.Secret) (*keyring.State, error) {
+	return keyring.ParseState(secret.Data[stateKey])
+}
+
+// read gathers everything one SigningKey depends on: other objects from the
+// cache, Secrets live.
+func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (keyWorld, error) {
+	world := keyWorld{key: key}
+	if err := r.readSecrets(ctx, &world); err != nil {
+		return world, err
+	}
+	var policies v1alpha1.AgentAuthPolicyList
+	if err := r.client.List(ctx, &policies, client.InNamespace(key.Namespace)); err != nil {
+		return world, fmt.Errorf("listing policies: %w", err)
+	}
+	world.skew = largestSkew(policies.Items, key.Name)
+	var err error
+	if world.stale, err = r.staleExports(ctx, key); err != nil || !world.needsCarriers() {
+		return world, err
+	}
+	world.carriers, err = r.readCarriers(ctx, key, policies.Items)
+	return world, err
+}
+
+func (r *keyReconciler) readSecrets(ctx context.Context, world *keyWorld) error {
+	key := world.key
+	var err error
+	if world.secret, err = liveSecret(ctx, r.client, key.Namespace, v1alpha1.StateName(key.Name)); err != nil {
+		return err
+	}
+	if world.secret != nil && !foreign(world.secret, key) {
+		world.state, world.stateErr = readState(world.secret)
+	}
+	if to := key.Spec.ExportTo; to != nil {
+		if world.export, err = liveSecret(ctx, r.client, key.Namespace, to.SecretName); err != nil {
+			return err
+		}
+	}
+	if from := key.Spec.Source.SecretRef; from != nil {
+		world.imported, err = liveSecret(ctx, r.client, key.Namespace, from.Name)
+	}
+	return err
+}
+
+// needsCarriers reports whether planning needs to know what bundles hold: there
+// is a key whose arrival there is waited for, or the set has to be rebuilt.
+func (w keyWorld) needsCarriers() bool {
+	if w.state == nil || w.state.Generation < w.key.Status.KeyGeneration {
+		return true
+	}
+	for _, key := range w.state.Keys {
+		if key.Published.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// staleExports names the Secrets that this key was exported to before its spec
+// changed.
+func (r *keyReconciler) staleExports(ctx context.Context, key *v1alpha1.SigningKey) ([]string, error) {
+	secrets := metav1.PartialObjectMetadataList{}
+	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	err := r.cache.List(ctx, &secrets, client.InNamespace(key.Namespace),
+		client.MatchingLabels{v1alpha1.LabelComponent: v1alpha1.ComponentExport})
+	if err != nil {
+		return nil, fmt.Errorf("listing exported secrets: %w", err)
+	}
+	var names []string
+	for i := range secrets.Items {
+		secret := &secrets.Items[i]
+		current := key.Spec.ExportTo != nil && key.Spec.ExportTo.SecretName == secret.Name
+		if !current && metav1.IsControlledBy(secret, key) {
+			names = append(names, secret.Name)
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,84 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+)
+
+// condition is what a decide function says about one aspect of an object.
+// Messages hold no times and no counters that move by themselves: a message
+// changes when the world did.
+type condition struct {
+	kind    string
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+}
+
+func holds(kind, reason, message string) condition {
+	return condition{kind, metav1.ConditionTrue, reason, message}
+}
+
+func fails(kind, reason, message string) condition {
+	return condition{kind, metav1.ConditionFalse, reason, message}
+}
+
+// longestMessage keeps a message within an event's note (1024 bytes).
+const longestMessage = 900
+
+// setConditions returns a copy of before with the conditions merged in; times
+// change only where a status did.
+func setConditions(before []metav1.Condition, generation int64, conditions ...condition) []metav1.Condition {
+	after := make([]metav1.Condition, len(before), len(before)+len(conditions))
+	copy(after, before)
+	for _, c := range conditions {
+		meta.SetStatusCondition(&after, metav1.Condition{
+			Type: c.kind, Status: c.status, Reason: c.reason,
+			Message: shorten(c.message), ObservedGeneration: generation,
+		})
+	}
+	return after
+}
+
+func shorten(message string) string {
+	if len(message) <= longestMessage {
+		return message
+	}
+	cut := longestMessage
+	for cut > 0 && message[cut]&0xC0 == 0x80 { // not inside a UTF-8 sequence
+		cut--
+	}
+	return message[:cut] + " ..."
+}
+
+// applyStatus writes the whole status by server-side apply. The uid keeps a
+// status from landing on a successor of the same name.
+func applyStatus(ctx context.Context, writer client.Client, kind string, object client.Object, status any) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
+	if err != nil {
+		return fmt.Errorf("encoding the status of %s: %w", object.GetName(), err)
+	}
+	patch := &unstructured.Unstructured{Object: map[string]any{"status": content}}
+	patch.SetAPIVersion(v1alpha1.GroupVersion.String())
+	patch.SetKind(kind)
+	patch.SetName(object.GetName())
+	patch.SetNamespace(object.GetNamespace())
+	patch.SetUID(object.GetUID())
+	err = writer.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership)
+	if apierrors.IsNotFound(err) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status of %s: %w", object.GetName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/policy"
+)
+
+// keysOfSecret says which SigningKeys a Secret is about: the one whose state it
+// is (by name, so that a deleted or foreign one counts too), those that import
+// it and those that export to it.
+func keysOfSecret(cache client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {
+		var keys v1alpha1.SigningKeyList
+		if !list(ctx, cache, &keys, secret.GetNamespace()) {
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range keys.Items {
+			if keyConcerns(&keys.Items[i], secret) {
+				requests = append(requests, requestFor(&keys.Items[i]))
+			}
+		}
+		return requests
+	})
+}
+
+func keyConcerns(key *v1alpha1.SigningKey, secret client.Object) bool {
+	name := secret.GetName()
+	imports := key.Spec.Source.SecretRef != nil && key.Spec.Source.SecretRef.Name == name
+	exports := key.Spec.ExportTo != nil && key.Spec.ExportTo.SecretName == name
+	return imports || exports || name == v1alpha1.StateName(key.Name) || metav1.IsControlledBy(secret, key)
+}
+
+// policiesOfSecret says which policies a Secret is about: the one whose bundle
+// it is, those that refer to it, and those that refer to the SigningKey whose
+// state it is.
+func policiesOfSecret(cache client.Reader) handler.EventHandler {
+	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, secret client.Object) bool {
+		name := secret.GetName()
+		return name == v1alpha1.BundleName(p.Name) || refersTo(p, func(provider *policy.Provider) bool {
+			byName := provider.SecretRef != nil && provider.SecretRef.Name == name
+			return byName || provider.SigningKeyRef != nil && v1alpha1.StateName(provider.SigningKeyRef.Name) == name
+		})
+	})
+}
+
+// policiesOfKey says which policies refer to a SigningKey.
+func policiesOfKey(cache client.Reader) handler.EventHandler {
+	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, key client.Object) bool {
+		return refersTo(p, func(provider *policy.Provider) bool {
+			return provider.SigningKeyRef != nil && provider.SigningKeyRef.Name == key.GetName()
+		})
+	})
+}
+
+// policiesOfConfigMap says which policies take a key set from a ConfigMap.
+func policiesOfConfigMap(cache client.Reader) handler.EventHandler {
+	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, configMap client.Object) bool {
+		return refersTo(p, func(provider *policy.Provider) bool {
+			local := provider.LocalJWKS
+			return local != nil && local.ConfigMapRef != nil && local.ConfigMapRef.Name == configMap.GetName()
+		})
+	})
+}
+
+// policiesOfPod says which policies select a pod, and which one's bundle it
+// mounts.
+func policiesOfPod(cache client.Reader) handler.EventHandler {
+	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, object client.Object) bool {
+		pod, isPod := object.(*corev1.Pod)
+		selector, err := selectorOf(p)
+		selects := err == nil && selector.Matches(labels.Set(object.GetLabels()))
+		return selects || isPod && bundleOf(pod) == v1alpha1.BundleName(p.Name)
+	})
+}
+
+// rivalsOfPolicy says that a policy that comes, changes or goes concerns all of
+// its namespace: pods may change hands.
+func rivalsOfPolicy(cache client.Reader) handler.EventHandler {
+	return policiesWhere(cache, func(*v1alpha1.AgentAuthPolicy, client.Object) bool { return true })
+}
+
+func policiesWhere(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy, client.Object) bool) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
+		var policies v1alpha1.AgentAuthPolicyList
+		if !list(ctx, cache, &policies, object.GetNamespace()) {
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range policies.Items {
+			if concerns(&policies.Items[i], object) {
+				requests = append(requests, requestFor(&policies.Items[i]))
+			}
+		}
+		return requests
+	})
+}
+
+func refersTo(p *v1alpha1.AgentAuthPolicy, matches func(*policy.Provider) bool) bool {
+	if p.Spec.JWT == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.Spec.JWT.Providers, func(provider policy.Provider) bool { return matches(&provider) })
+}
+
+// list reads from the cache, where an error means that the caches are stopping.
+func list(ctx context.Context, cache client.Reader, into client.ObjectList, namespace string) bool {
+	if err := cache.List(ctx, into, client.InNamespace(namespace)); err != nil {
+		log.FromContext(ctx).Error(err, "mapping an event to objects")
+		return false
+	}
+	return true
+}
+
+func requestFor(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}
+}
+
+// wantChanged passes what people change: the spec, and annotations, which are
+// verbs. Our own status writes do not wake us.
+func wantChanged() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+}
+
+// podChanged passes changes of what stripPod keeps.
+func podChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		was, wasPod := update.ObjectOld.(*corev1.Pod)
+		now, isPod := update.ObjectNew.(*corev1.Pod)
+		if !wasPod || !isPod {
+			return true
+		}
+		return living(was) != living(now) ||
+			!equality.Semantic.DeepEqual(was.Labels, now.Labels) ||
+			!equality.Semantic.DeepEqual(was.Annotations, now.Annotations) ||
+			!equality.Semantic.DeepEqual(was.Status, now.Status) ||
+			!equality.Semantic.DeepEqual(was.Spec, now.Spec)
+	}}
+}
