@@ -97,16 +97,17 @@ func (a *attempt) judgeClaims(p *provider, outcome *Outcome) {
 		return
 	}
 	outcome.Reason = judge(p, claims, a.now)
-	switch outcome.Reason {
-	case policy.Expired:
+	if outcome.Reason == policy.Expired {
 		outcome.ExpiredFor = a.now.Sub(claims.expires)
-	case policy.OK:
-		outcome.Remaining = claims.expires.Sub(a.now)
-		outcome.Leeway = savedBy(claims, a.now)
-		outcome.Verified = &Verified{
-			provider: p.name, kid: outcome.KID,
-			subject: claims.subject, expires: claims.expires, claims: a.claims,
-		}
+	}
+	if outcome.Reason != policy.OK {
+		return
+	}
+	outcome.Remaining = claims.expires.Sub(a.now)
+	outcome.Leeway = savedBy(claims, a.now)
+	outcome.Verified = &Verified{
+		provider: p.name, kid: outcome.KID,
+		subject: claims.subject, expires: claims.expires, claims: a.claims,
 	}
 }
 

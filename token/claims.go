@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,21 +122,12 @@ func isAudience(value any) bool {
 func audienceIn(audience any, accepted []string) bool {
 	switch audience := audience.(type) {
 	case string:
-		return isOneOf(audience, accepted)
+		return slices.Contains(accepted, audience)
 	case []any:
 		for _, element := range audience {
-			if text, ok := element.(string); ok && isOneOf(text, accepted) {
+			if text, ok := element.(string); ok && slices.Contains(accepted, text) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func isOneOf(text string, accepted []string) bool {
-	for _, one := range accepted {
-		if one == text {
-			return true
 		}
 	}
 	return false

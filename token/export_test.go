@@ -2,11 +2,10 @@ package token
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/netip"
-
-	"crypto/tls"
 )
 
 // Sign signs any bytes, so that tests can sign what Mint would not write.

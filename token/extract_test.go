@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -74,6 +75,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	log.Info("values", "raw", raw, "secret", secret, "key", key)
 	log = slog.New(slog.NewJSONHandler(&out, nil))
 	log.Info("values", "raw", raw, "secret", secret, "key", key)
+	encoder := json.NewEncoder(&out)
+	_ = encoder.Encode(map[string]any{"raw": raw, "secret": secret, "key": key, "keys": []token.Key{key}})
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, value := range []any{raw, secret, key, &raw, &key, []token.Key{key}, struct{ S token.Secret }{secret}} {
 			fmt.Fprintf(&out, verb+"\n", value)
@@ -84,7 +87,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	} else {
 		out.WriteString(err.Error())
 	}
-	for _, form := range []string{material, fmt.Sprintf("%x", material), fmt.Sprint([]byte(material))} {
+	for _, form := range []string{material, fmt.Sprintf("%x", material), fmt.Sprintf("%d", []byte(material))} {
 		if strings.Contains(strings.ToLower(out.String()), form) {
 			t.Errorf("key material was printed:\n%s", out.String())
 		}

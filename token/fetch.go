@@ -139,8 +139,7 @@ func resultOf(err error) FetchResult {
 
 // withoutURL takes the address out of an error: its query may hold a secret.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err

@@ -138,27 +138,31 @@ func readPublic(document map[string]any) (publicKey, error) {
 }
 
 func readRSA(document map[string]any) (publicKey, error) {
-	var key rsa.PublicKey
-	exponent, ok := octets(document, "e")
-	if !ok || len(exponent) == 0 {
+	exponent, exponentOK := octets(document, "e")
+	modulus, modulusOK := octets(document, "n")
+	switch {
+	case !exponentOK || !modulusOK:
 		return publicKey{}, errKeyEncoding
-	}
-	if len(exponent) > 4 {
+	case len(exponent) > 4:
 		return publicKey{}, errRSAExponent
-	}
-	if modulus, ok := octets(document, "n"); !ok || len(modulus) > maxRSABits/8+1 {
+	case len(modulus) > maxRSABits/8+1: // before jwx makes a number of it; some put a zero in front
 		return publicKey{}, errRSASize
 	}
+	var key rsa.PublicKey
 	if err := parseInto(document, &key, "n", "e"); err != nil {
 		return publicKey{}, err
 	}
+	return publicKey{key: &key, family: familyRSA, signature: key.Size()}, checkRSA(&key)
+}
+
+func checkRSA(key *rsa.PublicKey) error {
 	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 {
-		return publicKey{}, errRSASize
+		return errRSASize
 	}
 	if key.E < minRSAExponent || key.E > maxRSAExponent || key.E%2 == 0 {
-		return publicKey{}, errRSAExponent
+		return errRSAExponent
 	}
-	return publicKey{key: &key, family: familyRSA, signature: key.Size()}, nil
+	return nil
 }
 
 func readEC(document map[string]any) (publicKey, error) {

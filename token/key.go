@@ -34,6 +34,9 @@ func (k Key) GoString() string { return k.String() }
 // Format writes String for every verb.
 func (k Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, k.String()) }
 
+// MarshalText is String: a key never reaches a document by accident.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // LogValue names the key without its material.
 func (k Key) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("kid", k.KID), slog.String("alg", k.Alg))

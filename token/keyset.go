@@ -116,7 +116,7 @@ func (s *KeySet) KIDs() []string {
 	return kids
 }
 
-// symmetric reports whether the set holds secrets, and whether it holds public keys.
+// kinds reports whether the set holds secrets, and whether it holds public keys.
 func (s *KeySet) kinds() (secrets, public bool) {
 	for i := range s.Len() {
 		if s.keys[i].symmetric {

@@ -134,12 +134,21 @@ func (p *provider) readAlgorithms(names []policy.Algorithm) error {
 	if secret != 0 && secret != len(names) {
 		return errors.New("algorithms must be HS* alone or without HS*: a provider has secrets or public keys")
 	}
-	set, _ := p.keys.(*KeySet)
-	secrets, public := set.kinds()
+	secrets, public := kindsOf(p.keys)
 	if (secrets && secret == 0) || (public && secret != 0) {
 		return errors.New("keys do not fit algorithms: HS* take secrets, all others public keys")
 	}
 	return nil
+}
+
+// kindsOf tells whether a source holds secrets and whether it holds public keys,
+// which are all that is ever fetched.
+func kindsOf(source Source) (secrets, public bool) {
+	if _, remote := source.(*Remote); remote {
+		return false, true
+	}
+	set, _ := source.(*KeySet)
+	return set.kinds()
 }
 
 // accepts reports whether a token's typ is allowed; an absent one is.
