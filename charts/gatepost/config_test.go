@@ -19,7 +19,7 @@ const configDir = "../../config"
 func TestConfig(t *testing.T) {
 	files := map[string][]string{} // by path below config/, its documents
 	var order []string
-	for _, document := range strings.Split(render(t), "\n---\n") {
+	for document := range strings.SplitSeq(render(t), "\n---\n") {
 		document = strings.TrimPrefix(strings.TrimSpace(document), "---\n")
 		source, text, found := strings.Cut(document, "\n")
 		path, isSource := strings.CutPrefix(source, "# Source: gatepost/templates/")

@@ -50,7 +50,7 @@ func checkNames(pod *corev1.Pod, _ Config) *Refusal {
 	}
 	for i := range pod.Spec.Volumes {
 		volume := &pod.Spec.Volumes[i]
-		ours := volume.Name == v1alpha1.VolumeName || volume.Name == noTokenVolume
+		ours := volume.Name == v1alpha1.VolumeName || volume.Name == emptyVolume
 		if ours && !isOwnVolume(volume) {
 			return refuse(ReasonNameTaken, fmt.Sprintf("spec.volumes[%d].name", i),
 				"%q is the name of a volume of the sidecar; rename the volume", volume.Name)

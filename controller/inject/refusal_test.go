@@ -259,8 +259,8 @@ func TestRefusals(t *testing.T) {
 			pod, policy := agentPod(), agentPolicy()
 			test.change(pod, policy)
 			got, _, err := inject.Pod(pod, policy, config)
-			var refusal *inject.Refusal
-			if !errors.As(err, &refusal) {
+			refusal, ok := errors.AsType[*inject.Refusal](err)
+			if !ok {
 				t.Fatalf("got %v and error %v, want a refusal", got, err)
 			}
 			want := inject.Refusal{Reason: test.reason, Field: test.field, Detail: refusal.Detail}
@@ -275,8 +275,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMissingImageIsRefused(t *testing.T) {
-	var refusal *inject.Refusal
-	if _, _, err := inject.Pod(agentPod(), agentPolicy(), inject.Config{}); !errors.As(err, &refusal) || refusal.Reason != inject.ReasonConfiguration {
+	_, _, err := inject.Pod(agentPod(), agentPolicy(), inject.Config{})
+	if refusal, ok := errors.AsType[*inject.Refusal](err); !ok || refusal.Reason != inject.ReasonConfiguration {
 		t.Fatalf("got %v, want a refusal for its configuration", err)
 	}
 }

@@ -77,8 +77,7 @@ func TestDecide(t *testing.T) {
 			if chosen != nil {
 				got = chosen.Name
 			}
-			var refusal *inject.Refusal
-			if errors.As(err, &refusal) {
+			if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 				if refusal.Reason != test.reason || !strings.Contains(refusal.Detail, test.detail) {
 					t.Errorf("refused by %s with %q, want %s with %q", refusal.Reason, refusal, test.reason, test.detail)
 				}

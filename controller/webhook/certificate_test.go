@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,10 +68,7 @@ func TestRenew(t *testing.T) {
 	}
 	verify(t, fresh[caCertKey], fresh[serverCertKey], start)
 	with := func(key, value string) map[string][]byte {
-		data := map[string][]byte{}
-		for k, v := range fresh {
-			data[k] = v
-		}
+		data := maps.Clone(fresh)
 		if data[key] = []byte(value); value == "" {
 			delete(data, key)
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func (h *house) start(t *testing.T, account *rest.Config, address *net.TCPAddr) 
 	if err := register(mgr, cfg, m, h.keeper); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	h.stop = func() {
@@ -234,9 +235,7 @@ var chat = map[string]string{"app": "chat"}
 
 func asking(labels map[string]string) map[string]string {
 	asked := map[string]string{v1alpha1.LabelInject: "true"}
-	for name, value := range labels {
-		asked[name] = value
-	}
+	maps.Copy(asked, labels)
 	return asked
 }
 

@@ -68,8 +68,8 @@ func (h *injector) judge(ctx context.Context, request admission.Request) (admiss
 
 // refused answers with the reason and the fix; anything but a Refusal is our fault.
 func refused(err error, prefix string) (admission.Response, string, inject.Reason) {
-	var refusal *inject.Refusal
-	if !errors.As(err, &refusal) {
+	refusal, ok := errors.AsType[*inject.Refusal](err)
+	if !ok {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("%s: %w", prefix, err)), resultFailed, ""
 	}
 	return admission.Denied(prefix + ": " + refusal.Error()), resultRefused, refusal.Reason
