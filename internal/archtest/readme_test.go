@@ -45,7 +45,7 @@ func TestReadmeSixtySeconds(t *testing.T) {
 	}
 	for _, want := range []string{
 		`\{"detail":"Not authenticated"`,
-		`(?m)^200$`,
+		`(?m)200$`,
 		`gatepost_requests_total\{.*reason="missing_credential".*\} 1`,
 		`gatepost_requests_total\{.*reason="ok".*\} 1`,
 	} {
