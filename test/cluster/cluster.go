@@ -121,8 +121,7 @@ func (c *Cluster) Namespace(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// t.Context is over by now.
-		if _, err := c.Kubectl(context.Background(), "delete", "namespace", name, "--wait=false", "--ignore-not-found"); err != nil {
+		if _, err := c.Kubectl(context.WithoutCancel(t.Context()), "delete", "namespace", name, "--wait=false", "--ignore-not-found"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// Elsewhere there is no node, and so no namespace to enter.
+// There is no node here, and so no namespace to enter and nothing to share.
 
 func holdUntilExit(string) error { return ErrNoNode }
 
