@@ -75,7 +75,7 @@ func (d *demo) set(ctx context.Context) error {
 	if d.callers, err = d.stage.StartCallers(ctx); err != nil {
 		return err
 	}
-	d.out.say("kubectl apply -k examples/fastapi/demo")
+	d.out.say("kubectl apply -k examples/fastapi, with a key that lives a minute: test/demo/agent")
 	d.agent, err = d.stage.Deploy(ctx, d.callers, namespace)
 	return err
 }

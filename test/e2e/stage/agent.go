@@ -30,10 +30,10 @@ type Agent struct {
 	Signer    *Signer
 }
 
-// Deploy applies examples/fastapi with the demo's short-lived key into a namespace
+// Deploy applies examples/fastapi with test/demo/agent's short-lived key into a namespace
 // and waits until the guarded agent is ready.
 func (s *Stage) Deploy(ctx context.Context, callers *Callers, namespace string) (*Agent, error) {
-	manifests, err := s.Kubectl(ctx, "kustomize", filepath.Join(s.Checkout, "examples", "fastapi", "demo"))
+	manifests, err := s.Kubectl(ctx, "kustomize", filepath.Join(s.Checkout, "test", "demo", "agent"))
 	if err != nil {
 		return nil, fmt.Errorf("rendering the example: %w", err)
 	}
