@@ -51,11 +51,12 @@ type Memory struct {
 	Generation int64
 	// ActiveKID is the key that signed.
 	ActiveKID string
-	// Live are the ids of the keys that were accepted.
+	// Live are the ids of the keys that were accepted. It counts only when there
+	// is no bundle, because a bundle is written before the status.
 	Live []string
 	// Revoked are the ids of revoked keys.
 	Revoked []string
-	// Bundled are the keys that bundles hold.
+	// Bundled are the keys in the bundle of the highest generation.
 	Bundled []VerifyKey
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,8 +159,8 @@ func (r *run) result(before *State) Result {
 	}
 	res.Progress, res.Lagging = r.progress(res.Removal)
 	res.Wake = r.wake(res)
-	if r.state.Incident != "" {
-		res.Findings = append(res.Findings, Finding{Kind: r.state.Incident})
+	if incident := (Finding{Kind: r.state.Incident}); incident.Kind != "" && !slices.Contains(res.Findings, incident) {
+		res.Findings = append(res.Findings, incident)
 	}
 	return res
 }

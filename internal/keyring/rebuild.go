@@ -12,11 +12,13 @@ import (
 func (r *run) rebuild(incident FindingKind) {
 	memory := r.obs.Memory
 	live := map[string]bool{}
-	for _, kid := range memory.Live {
-		live[kid] = true
-	}
 	for _, k := range memory.Bundled {
 		live[k.KID] = true
+	}
+	if len(memory.Bundled) == 0 {
+		for _, kid := range memory.Live {
+			live[kid] = true
+		}
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool { return !live[k.KID] })
 	for i := range r.state.Keys {
@@ -27,6 +29,7 @@ func (r *run) rebuild(incident FindingKind) {
 	}
 	r.base = max(r.base, memory.Generation)
 	r.state.Incident = incident
+	r.find(incident, "")
 	r.change()
 }
 

@@ -1,0 +1,193 @@
+package keyring
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func exampleFile() File {
+	return File{
+		Revision:    7,
+		AckKey:      Octets("0123456789abcdef"),
+		SigningKeys: map[string]int64{"agent-tokens": 3},
+		Providers: map[string]FileProvider{
+			"laravel": {MaxTokenLifetime: 15 * time.Minute, Keys: []VerifyKey{
+				{KID: "3-abcdefghij", Alg: "HS256", K: Octets("a secret of thirty-two bytes ...")},
+				{KID: "current", K: Octets("a secret whose algorithm the policy pins")},
+			}},
+			"partner": {Keys: []VerifyKey{{Alg: "EdDSA", JWK: json.RawMessage(`{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`)}}},
+			"empty":   {Keys: []VerifyKey{}},
+		},
+	}
+}
+
+const exampleJSON = `{"version":1,"revision":7,"ackKey":"MDEyMzQ1Njc4OWFiY2RlZg","signingKeys":{"agent-tokens":{"generation":3}},` +
+	`"providers":{"empty":{"keys":[]},"laravel":{"maxTokenLifetime":"15m0s","keys":[` +
+	`{"kid":"3-abcdefghij","alg":"HS256","k":"YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyAuLi4"},` +
+	`{"kid":"current","alg":"","k":"YSBzZWNyZXQgd2hvc2UgYWxnb3JpdGhtIHRoZSBwb2xpY3kgcGlucw"}]},` +
+	`"partner":{"keys":[{"kid":"","alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAA"}}]}},"apiKeys":[]}`
+
+func TestFileIsWrittenAsAgreedAndReadBack(t *testing.T) {
+	t.Parallel()
+	data, err := exampleFile().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(exampleJSON, string(data)); diff != "" {
+		t.Errorf("keys.json is API between releases (-want +got):\n%s", diff)
+	}
+	got, err := ParseFile(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(exampleFile(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFilesThatAreNotExactlyVersionOneAreRefused(t *testing.T) {
+	t.Parallel()
+	key := func(members string) string {
+		return `{"version":1,"revision":1,"ackKey":"","signingKeys":{},"providers":{"p":{"keys":[{` + members + `}]}},"apiKeys":[]}`
+	}
+	for name, test := range map[string]struct{ data, says string }{
+		"nothing":                           {"", "reading keys.json"},
+		"half a file":                       {exampleJSON[:len(exampleJSON)/2], "reading keys.json"},
+		"two documents":                     {exampleJSON + exampleJSON, "something follows the document"},
+		"a list":                            {`[]`, "cannot unmarshal array"},
+		"no version":                        {`{}`, "version is 0"},
+		"the next version":                  {`{"version":2}`, "version is 2, this sidecar reads 1"},
+		"an unknown field":                  {`{"version":1,"extra":true}`, `"extra": unknown field`},
+		"a field in another case":           {`{"Version":1}`, `"Version": unknown field`},
+		"a field that occurs twice":         {`{"version":1,"version":1}`, `"version": the name occurs twice`},
+		"a provider that occurs twice":      {`{"version":1,"providers":{"p":{"keys":[]},"p":{"keys":[]}}}`, `"providers.p": the name occurs twice`},
+		"a name escaped to look different":  {`{"version":1,"\u0076ersion":1}`, "the name occurs twice"},
+		"a twice-named member of a JWK":     {key(`"kid":"a","alg":"EdDSA","jwk":{"kty":"OKP","x":"AA","x":"BB"}`), "the name occurs twice"},
+		"API keys":                          {`{"version":1,"apiKeys":[{}]}`, "apiKeys are not supported yet"},
+		"a negative revision":               {`{"version":1,"revision":-1}`, "revision: -1 is negative"},
+		"a negative generation":             {`{"version":1,"signingKeys":{"a":{"generation":-1}}}`, "signingKeys.a"},
+		"a lifetime of nothing":             {`{"version":1,"providers":{"p":{"maxTokenLifetime":"0s","keys":[]}}}`, "providers.p.maxTokenLifetime"},
+		"a lifetime that is a number":       {`{"version":1,"providers":{"p":{"maxTokenLifetime":900,"keys":[]}}}`, "cannot unmarshal number"},
+		"a key of no kind":                  {key(`"kid":"a","alg":"HS256"`), "providers.p.keys[0]: exactly one of k, jwk"},
+		"a key of both kinds":               {key(`"kid":"a","alg":"HS256","k":"AAAA","jwk":{}`), "exactly one of k, jwk"},
+		"a secret without kid":              {key(`"kid":"","alg":"HS256","k":"AAAA"`), "providers.p.keys[0].kid"},
+		"the algorithm none":                {key(`"kid":"a","alg":"none","k":"AAAA"`), `.alg: "none" is none of`},
+		"a secret for a public algorithm":   {key(`"kid":"a","alg":"RS256","k":"AAAA"`), "does not go with the kind of key"},
+		"a public key for HMAC":             {key(`"kid":"a","alg":"HS256","jwk":{"kty":"RSA"}`), "does not go with the kind of key"},
+		"a private key":                     {key(`"kid":"a","alg":"ES256","jwk":{"kty":"EC","d":"AA"}`), `holds the private member "d"`},
+		"a symmetric key as a JWK":          {key(`"kid":"a","alg":"ES256","jwk":{"kty":"oct","k":"AA"}`), `holds the private member "k"`},
+		"a JWK that is text":                {key(`"kid":"a","alg":"ES256","jwk":"text"`), "not a JSON object"},
+		"a JWK that is null":                {key(`"kid":"a","alg":"ES256","jwk":null`), "not a JSON object"},
+		"a secret with padding":             {key(`"kid":"a","alg":"HS256","k":"AAA="`), "base64url without padding"},
+		"a secret in the other alphabet":    {key(`"kid":"a","alg":"HS256","k":"++//"`), "base64url"},
+		"a secret with spare bits":          {key(`"kid":"a","alg":"HS256","k":"AAB"`), "base64url"},
+		"a secret that is null":             {key(`"kid":"a","alg":"HS256","k":null`), "want base64url text"},
+		"two keys of one id":                {key(`"kid":"a","alg":"HS256","k":"AAAA"},{"kid":"a","alg":"HS256","k":"BBBB"`), "keys[1].kid: occurs twice"},
+		"text that is not UTF-8":            {"{\"version\":1,\"providers\":{\"\xff\":{\"keys\":[]}}}", "not UTF-8"},
+		"a megabyte and more":               {`{"version":1}` + strings.Repeat(" ", 1<<20), "are more than"},
+		"a JWK nested a thousand deep":      {key(`"kid":"a","alg":"ES256","jwk":{"x":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`), "nested deeper"},
+		"nine providers":                    {`{"version":1,"providers":{` + list(9, `"p%d":{"keys":[]}`) + `}}`, "providers, signingKeys: at most 8"},
+		"a hundred and one keys":            {key(`"kid":"x","alg":"HS256","k":"AAAA"},` + list(100, `{"kid":"%d","alg":"HS256","k":"AAAA"}`) + `,{"kid":"y","alg":"HS256","k":"AAAA"`), "are more than 100"},
+		"an id of three hundred characters": {key(`"kid":"` + strings.Repeat("x", 300) + `","alg":"HS256","k":"AAAA"`), ".kid: wants 1 to 253"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ParseFile([]byte(test.data))
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("want an error that says %q, got %v", test.says, err)
+			}
+			if got.Providers != nil {
+				t.Error("a refused file must be empty")
+			}
+		})
+	}
+}
+
+func list(n int, format string) string {
+	parts := make([]string, n)
+	for i := range parts {
+		parts[i] = fmt.Sprintf(format, i)
+	}
+	return strings.Join(parts, ",")
+}
+
+func TestWhatCannotBeReadIsNotWritten(t *testing.T) {
+	t.Parallel()
+	f := exampleFile()
+	f.Providers["laravel"].Keys[0].Alg = "none"
+	if _, err := f.Marshal(); err == nil || !strings.Contains(err.Error(), "providers.laravel.keys[0].alg") {
+		t.Errorf("want an error that names the field, got %v", err)
+	}
+}
+
+// Secrets must not come out of any way in which Go prints things.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	f := exampleFile()
+	state := &State{Salt: Octets("salt-bytes"), Keys: []Key{{KID: "a", Material: Material{Value: Octets("a secret value")}}}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
+		for _, value := range []any{f, &f, f.Providers, f.AckKey, state, *state, state.Keys[0], Export{Current: Octets("a secret value")}} {
+			text := fmt.Sprintf(verb, value)
+			for _, secret := range []string{"secret", fmt.Sprintf("%x", "secret"), "115 101 99", "salt-bytes", "0123456789abcdef"} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s of %T shows %q: %s", verb, value, secret, text)
+				}
+			}
+		}
+	}
+}
+
+func FuzzParseFile(f *testing.F) {
+	f.Add([]byte(exampleJSON))
+	f.Add([]byte(`{"version":1}`))
+	f.Add([]byte(`{"version":1,"providers":{"p":{"maxTokenLifetime":"1h","keys":[{"kid":"","alg":"","jwk":{"kty":"EC"}}]}}}`))
+	f.Add([]byte(`{"version":1,"revision":1e3}`))
+	f.Add([]byte(`{"version":1,"signingKeys":{"":{"generation":1}}}`))
+	f.Add([]byte(exampleJSON[:100]))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := ParseFile(data)
+		if err != nil {
+			return
+		}
+		once, err := file.Marshal()
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		again, err := ParseFile(once)
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v\n%s", err, once)
+		}
+		twice, err := again.Marshal()
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Errorf("writing is not stable (%v):\n%s\n%s", err, once, twice)
+		}
+	})
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte(`{"version":1,"algorithm":"HS256","generation":2,"salt":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","keys":[{"kid":"1-a","phase":"Active","generation":1,"created":"2026-11-22T00:00:00Z","value":"AAAA"}],"revoked":[{"kid":"0-b","time":"2026-11-22T00:00:00Z"}]}`))
+	f.Add([]byte(`{"version":1,"algorithm":"ES256","generation":0,"salt":"","keys":[],"revoked":[]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		state, err := ParseState(data)
+		if err != nil {
+			return
+		}
+		once, err := state.Marshal()
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		if _, err := ParseState(once); err != nil {
+			t.Fatalf("what was written cannot be read: %v\n%s", err, once)
+		}
+		state.VerifyKeys()
+		if _, err := state.Export(); err != nil {
+			t.Logf("not exported: %v", err)
+		}
+	})
+}
