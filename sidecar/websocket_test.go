@@ -1,0 +1,150 @@
+package sidecar
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 asks for it
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const webSocketKey = "dGhlIHNhbXBsZSBub25jZQ=="
+
+// echo is an agent that takes WebSocket handshakes and sends back every byte;
+// the frames themselves are no business of a proxy.
+var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if !isWebSocket(r) {
+		http.Error(w, "no handshake", http.StatusUpgradeRequired)
+		return
+	}
+	hash := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see above
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\nX-Auth-Seen: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(hash[:]), r.Header.Get("X-Auth-Subject"))
+	_, _ = io.Copy(conn, buffered)
+})
+
+// handshake opens a WebSocket and returns the connection after the answer.
+func (g *guarded) handshake(early string, header ...string) (net.Conn, *bufio.Reader, *http.Response) {
+	g.t.Helper()
+	conn := g.dial()
+	var b strings.Builder
+	b.WriteString("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + webSocketKey + "\r\n")
+	for i := 0; i < len(header); i += 2 {
+		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
+	}
+	_, _ = io.WriteString(conn, b.String()+"\r\n"+early)
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return conn, in, res
+}
+
+func TestWebSocketEchoes(t *testing.T) {
+	g := start(t, setup{agent: echo})
+	conn, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
+	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || res.Header.Get("X-Auth-Seen") != "u-1" {
+		t.Fatalf("%v", res)
+	}
+	frame := bytes.Repeat([]byte("\x82\x7e\x10\x00 some bytes \n\r\n\r\n with line ends \x00"), 5000)
+	go func() { _, _ = conn.Write(frame) }()
+	back := make([]byte, len(frame))
+	if _, err := io.ReadFull(in, back); err != nil || !bytes.Equal(back, frame) {
+		t.Fatalf("the echo differs: %v", err)
+	}
+	if n := g.metric(`gatepost_streams_active{kind="websocket"}`); n != "1" {
+		t.Errorf("active WebSockets: %q, want 1", n)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+		t.Errorf("after closing: %q %v", rest, err)
+	}
+	await(t, "the WebSocket's end is counted", func() bool { return g.metric(`gatepost_streams_active{kind="websocket"}`) == "0" })
+}
+
+func TestWebSocketBytesSentEarlyAreNotLost(t *testing.T) {
+	g := start(t, setup{agent: echo})
+	_, in, res := g.handshake("early bytes", "Authorization", bearer(teacher(t)))
+	back := make([]byte, len("early bytes"))
+	if _, err := io.ReadFull(in, back); res.StatusCode != 101 || err != nil || string(back) != "early bytes" {
+		t.Errorf("%d %q %v", res.StatusCode, back, err)
+	}
+}
+
+func TestWebSocketHandshakesAreJudged(t *testing.T) {
+	g := start(t, setup{agent: echo})
+	auth := []string{"Authorization", bearer(teacher(t))}
+	for name, c := range map[string]struct {
+		header []string
+		status int
+		detail string
+	}{
+		"without a token":           {nil, 401, "Not authenticated"},
+		"of an allowed origin":      {append(auth, "Origin", appOrigin), 101, ""},
+		"of another origin":         {append(auth, "Origin", "https://evil.example"), 403, "Origin not allowed"},
+		"of the opaque origin":      {append(auth, "Origin", "null"), 403, "Origin not allowed"},
+		"of a program":              {auth, 101, ""},
+		"of two origins":            {append(auth, "Origin", appOrigin, "Origin", "https://evil.example"), 403, "Origin not allowed"},
+		"of another, without token": {[]string{"Origin", "https://evil.example"}, 403, "Origin not allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, in, res := g.handshake("", c.header...)
+			if res.StatusCode != c.status {
+				t.Fatalf("status %d, want %d", res.StatusCode, c.status)
+			}
+			if c.status == 101 {
+				return
+			}
+			body, _ := io.ReadAll(io.LimitReader(res.Body, 100))
+			if !strings.Contains(string(body), c.detail) || c.status == 403 && res.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %v", body, res.Header)
+			}
+			_ = in
+		})
+	}
+}
+
+func TestWebSocketEndsWithTheAgent(t *testing.T) {
+	g := start(t, setup{agent: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nbye")
+			conn.Close()
+		}
+	})})
+	_, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
+	if rest, err := io.ReadAll(in); res.StatusCode != 101 || err != nil || string(rest) != "bye" {
+		t.Errorf("%d %q %v", res.StatusCode, rest, err)
+	}
+}
+
+func TestDrainCutsOffWebSockets(t *testing.T) {
+	g := start(t, setup{agent: echo, config: func(c *Config) { c.DrainTimeout = 300 * time.Millisecond }})
+	_, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
+	if res.StatusCode != 101 {
+		t.Fatal(res.Status)
+	}
+	if err := g.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if _, err := in.ReadByte(); err == nil {
+		t.Error("the WebSocket is still open")
+	}
+	if !strings.Contains(g.logs.String(), `"stream_end":"drain"`) {
+		t.Errorf("the log does not say why the WebSocket ended:\n%s", g.logs)
+	}
+}
