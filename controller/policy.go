@@ -128,7 +128,7 @@ func judgeSpec(p *v1alpha1.AgentAuthPolicy) (policy.Spec, error) {
 	switch {
 	case errors.As(err, &fields):
 		for _, field := range fields {
-			errs = append(errs, fmt.Errorf("spec.%w", field))
+			errs = append(errs, field)
 		}
 	case err != nil:
 		errs = append(errs, err)
