@@ -51,6 +51,7 @@ func TestDates(t *testing.T) {
 		"exp an array":                              {map[string]any{"exp": []int64{at(60)}}, policy.ClaimInvalid},
 		"exp zero":                                  {map[string]any{"exp": 0}, policy.Expired},
 		"exp negative":                              {map[string]any{"exp": -1}, policy.ClaimInvalid},
+		"exp negative with a fraction":              {map[string]any{"exp": is("-1.5")}, policy.ClaimInvalid},
 		"exp 1e400":                                 {map[string]any{"exp": is("1e400")}, policy.ClaimInvalid},
 		"exp beyond 2^53":                           {map[string]any{"exp": is("9007199254740993")}, policy.ClaimInvalid},
 		"exp that wraps 64 bits":                    {map[string]any{"exp": is("18446744075500000000")}, policy.ClaimInvalid},

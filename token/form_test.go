@@ -104,6 +104,7 @@ func TestStrictJSON(t *testing.T) {
 		"bad UTF-8 in a name":                        {plain, with(",\"\xc0\xaf\":1"), policy.MalformedToken},
 		"an encoded surrogate":                       {plain, with(",\"x\":\"\xed\xa0\x80\""), policy.MalformedToken},
 		"a lone surrogate escape":                    {plain, with(`,"x":"\ud800"`), policy.MalformedToken},
+		"a high surrogate before another letter":     {plain, with(`,"x":"\ud800\u0041"`), policy.MalformedToken},
 		"its twin, a pair":                           {plain, with(`,"x":"\ud83d\ude00"`), policy.OK},
 		"a raw control character":                    {plain, with(",\"x\":\"a\nb\""), policy.MalformedToken},
 		"a comment":                                  {plain, with(`/**/`), policy.MalformedToken},
