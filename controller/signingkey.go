@@ -39,6 +39,7 @@ func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics) error {
 	}
 	err := ctrl.NewControllerManagedBy(mgr).Named("signingkey").
 		For(&v1alpha1.SigningKey{}, builder.WithPredicates(wantChanged())).
+		Watches(&v1alpha1.AgentAuthPolicy{}, keysOfPolicy(), builder.WithPredicates(wantChanged())).
 		WatchesMetadata(&corev1.Secret{}, keysOfSecret(mgr.GetCache())).
 		Complete(r)
 	if err != nil {

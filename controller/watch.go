@@ -46,6 +46,26 @@ func keyConcerns(key *v1alpha1.SigningKey, secret client.Object) bool {
 	return imports || exports || name == v1alpha1.StateName(key.Name) || metav1.IsControlledBy(secret, key)
 }
 
+// keysOfPolicy says which SigningKeys a policy refers to: its clock skew is part
+// of their bounds, and its bundle is where their keys must arrive.
+func keysOfPolicy() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
+		p, isPolicy := object.(*v1alpha1.AgentAuthPolicy)
+		if !isPolicy {
+			return nil
+		}
+		var requests []reconcile.Request
+		refersTo(p, func(provider *policy.Provider) bool {
+			if provider.SigningKeyRef != nil {
+				name := types.NamespacedName{Namespace: p.Namespace, Name: provider.SigningKeyRef.Name}
+				requests = append(requests, reconcile.Request{NamespacedName: name})
+			}
+			return false
+		})
+		return requests
+	})
+}
+
 // policiesOfSecret says which policies a Secret is about: the one whose bundle
 // it is, those that refer to it, and those that refer to the SigningKey whose
 // state it is.
