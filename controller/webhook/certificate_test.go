@@ -133,7 +133,7 @@ func newKeeper(at *clock, c client.Client) *selfManaged {
 	return &selfManaged{
 		reader: c, writer: c, secret: types.NamespacedName{Namespace: "gatepost-system", Name: "gatepost-webhook-cert"},
 		webhook: "gatepost-webhook", hosts: hosts, logger: logr.Discard(), now: at.now,
-		expiry: prometheus.NewGauge(prometheus.GaugeOpts{Name: "expiry"}),
+		expiry: prometheus.NewGauge(prometheus.GaugeOpts{Name: "expiry", Help: "When it ends."}),
 	}
 }
 
@@ -289,7 +289,7 @@ func TestKeeperEndsWithItsContext(t *testing.T) {
 
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
-	expiry := prometheus.NewGauge(prometheus.GaugeOpts{Name: "expiry"})
+	expiry := prometheus.NewGauge(prometheus.GaugeOpts{Name: "expiry", Help: "When it ends."})
 	if _, err := newFiles(dir, expiry); err == nil || !strings.Contains(err.Error(), "reading the webhook's certificate") {
 		t.Errorf("without files: %v", err)
 	}
