@@ -1,0 +1,127 @@
+package keyring
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestRebuildingWhatWasLost(t *testing.T) {
+	t.Parallel()
+	memory := func(b *bench) Memory {
+		m := Memory{Generation: b.state.Generation, ActiveKID: b.active(), Bundled: b.state.VerifyKeys()}
+		for _, k := range b.state.Keys {
+			m.Live = append(m.Live, k.KID)
+		}
+		for _, r := range b.state.Revoked {
+			m.Revoked = append(m.Revoked, r.KID)
+		}
+		return m
+	}
+	for name, test := range map[string]func(b *bench){
+		"a lost state is rebuilt from bundles: old keys stay accepted while a fresh one comes": func(b *bench) {
+			b.plan()
+			old := b.active()
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.obs.Memory, b.state = memory(b), nil
+			b.plan().want("Retiring Published").wantFinding(StateLost)
+			if export, err := b.state.Export(); err != nil || !export.Hold {
+				b.t.Errorf("the exported Secret must be left alone: %+v, %v", export, err)
+			}
+			b.after(10*time.Minute - time.Second).want("Retiring Published").wantFinding(StateLost)
+			b.after(time.Second).want("Retiring Active").wantFinding(StateLost)
+			b.after(20*time.Minute - time.Second).want("Retiring Active")
+			b.after(time.Second).want("Active")
+			if len(b.last.Findings) > 0 || b.active() == old {
+				b.t.Errorf("findings %v, active %s", b.last.Findings, b.active())
+			}
+		},
+		"a lost state goes on counting its generations": func(b *bench) {
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			generation := b.state.Generation
+			b.obs.Memory, b.state = memory(b), nil
+			if b.plan(); b.state.Generation <= generation {
+				b.t.Errorf("generation %d after %d", b.state.Generation, generation)
+			}
+		},
+		"a lost state keeps its revocations": func(b *bench) {
+			b.plan()
+			revoked := b.active()
+			b.spec.RevokeKey = revoked
+			b.plan()
+			b.spec.RevokeKey = ""
+			b.obs.Memory, b.state = memory(b), nil
+			b.obs.Memory.Bundled = append(b.obs.Memory.Bundled, VerifyKey{KID: revoked, Alg: "HS256", K: Octets("secret number 1")})
+			b.plan()
+			if slices.ContainsFunc(b.state.Keys, func(k Key) bool { return k.KID == revoked }) || !b.state.revoked(revoked) {
+				b.t.Errorf("%s is live again: %s", revoked, b.phases())
+			}
+		},
+		"a lost state without verifiers has a key that signs at once": func(b *bench) {
+			b.plan()
+			b.obs.Memory, b.state = Memory{Generation: b.state.Generation}, nil
+			b.plan().want("Active")
+		},
+		"a lost imported key is found again by its value": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.plan()
+			kid := b.active()
+			b.obs.Memory, b.state = memory(b), nil
+			b.plan().want("Active")
+			if b.active() != kid {
+				b.t.Errorf("kid %s became %s", kid, b.active())
+			}
+		},
+		"an old state brings neither a removed nor a revoked key back": func(b *bench) {
+			b.plan()
+			removed := b.active()
+			b.after(24 * time.Hour).want("Active Published")
+			restored := b.state
+			b.after(10 * time.Minute).after(20 * time.Minute).want("Active")
+			revoked := b.active()
+			b.spec.RevokeKey = revoked
+			b.plan().want("Active")
+			b.spec.RevokeKey = ""
+			now := b.active()
+			b.obs.Memory, b.state = memory(b), restored
+			b.plan().wantFinding(Regressed)
+			for _, k := range b.state.Keys {
+				if k.KID == removed || k.KID == revoked {
+					b.t.Errorf("%s is back", k.KID)
+				}
+			}
+			if !slices.ContainsFunc(b.state.Keys, func(k Key) bool { return k.KID == now }) {
+				b.t.Error("the key in use is no longer accepted")
+			}
+		},
+		"an old state whose active key still signs goes on with it": func(b *bench) {
+			b.plan().after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
+			restored, active := b.state, b.active()
+			b.after(20 * time.Minute).want("Active")
+			b.obs.Memory, b.state = memory(b), restored
+			b.plan().want("Active").wantFinding(Regressed)
+			if b.active() != active || b.state.Generation <= restored.Generation {
+				b.t.Errorf("active %s, generation %d", b.active(), b.state.Generation)
+			}
+		},
+		"a memory of the present changes nothing": func(b *bench) {
+			b.plan()
+			b.obs.Memory = memory(b)
+			b.after(time.Minute)
+			if b.last.Changed {
+				b.t.Error("changed")
+			}
+		},
+		"keys of bundles that do not fit are left out": func(b *bench) {
+			b.obs.Memory = Memory{Generation: 3, Bundled: []VerifyKey{
+				{KID: "a", Alg: "HS512", K: Octets("x")}, {KID: "", Alg: "HS256", K: Octets("x")}, {KID: "b", Alg: "HS256"},
+			}}
+			b.plan().want("Active")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newBench(t, hs256()))
+		})
+	}
+}
