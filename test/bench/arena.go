@@ -134,7 +134,7 @@ func (a *arena) startSidecar(ctx context.Context, binary, name, policy string) (
 	// One thread for the proxy, as in a pod with a small CPU request; the rest of
 	// the machine is for the load and the upstream.
 	command := exec.CommandContext(ctx, binary, "--policy", file, "--keys", filepath.Join(a.dir, "keys"),
-		"--listen", "127.0.0.1:0", "--upstream", "http://"+a.upstream, "--admin", "127.0.0.1:0", "--log-level", "error")
+		"--listen", "127.0.0.1:0", "--upstream", "http://"+a.upstream, "--admin", "127.0.0.1:0")
 	command.Env = append(os.Environ(), "GOMAXPROCS=1")
 	return a.start(command, name)
 }
