@@ -69,14 +69,15 @@ func container(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 }
 
 // arguments is the sidecar's command line. Kubernetes expands the $(NAME) that
-// we wrote and must not expand any in a path that a user wrote.
+// we wrote and must not expand any in a path that a user wrote. The brackets are
+// for an IPv6 address and do not hurt an IPv4 one.
 func arguments(cfg Config, settings settings, ports []int32, exempt []policy.Probe) []string {
 	args := []string{
 		"--policy=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundlePolicyKey,
 		"--keys-file=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundleKeysKey,
 		"--pod-ips=$(POD_IPS)",
 		"--pod-uid=$(POD_UID)",
-		fmt.Sprintf("--admin=$(POD_IP):%d", cfg.AdminPort),
+		fmt.Sprintf("--admin=[$(POD_IP)]:%d", cfg.AdminPort),
 		"--log-level=" + settings.logLevel,
 	}
 	for _, port := range ports {
