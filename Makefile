@@ -26,6 +26,8 @@ test: ## everything CI runs: units, race, control-plane tests, a real node
 	CGO_ENABLED=1 go test -race ./policy/... ./token/... ./sidecar/... ./internal/... ./issuer/... 2>/dev/null || \
 	CGO_ENABLED=1 go test -race $$(go list ./policy/... ./token/... ./sidecar/... ./internal/...)
 	test/cluster/build
+	go -C test/cluster/image test ./...
+	go -C test/cluster/kube test -vet=off ./internal/pki/
 	go test -tags cluster -p 1 -count 1 ./...
 	go test -tags e2e -p 1 -count 1 -timeout 30m -v -run '$(RUN)' ./test/cluster ./test/e2e
 
@@ -76,8 +78,9 @@ cluster-down: ## end it
 	@test/cluster/down
 
 .PHONY: image
-image: ## container images as tarballs in dist/, without a container engine
-	go run ./test/demo -images dist
+image: build ## container images as tarballs in dist/, without a container engine
+	@$(GO_BUILD) -o bin/ ./test/e2e/remote/caller
+	@test/cluster/images
 
 .PHONY: chart
 chart: ## package the Helm chart into dist/
