@@ -346,11 +346,15 @@ func (w *world) checkState(v view, res Result) {
 	for _, e := range res.Events {
 		if e.Kind == EventActivated {
 			w.rotated++
-			if len(w.revoked) > 0 && v.state != nil && slices.ContainsFunc(v.state.Keys, func(k Key) bool { return k.KID == e.KID && k.Urgent }) {
+			if urgent(v.state, e.KID) || slices.ContainsFunc(res.Events, func(e Event) bool { return e.Kind == EventRevoked }) {
 				w.hasty[e.KID] = w.now.Add(mountDelay)
 			}
 		}
 	}
+}
+
+func urgent(s *State, kid string) bool {
+	return s != nil && slices.ContainsFunc(s.Keys, func(k Key) bool { return k.KID == kid && k.Urgent })
 }
 
 // checkBundle holds a bundle to what must never come back.
