@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -91,8 +92,11 @@ func (s *server) do(ctx context.Context, c call) error {
 	if c.Header != nil {
 		request.Header = c.Header
 	}
-	request.Host = c.Host
+	request.Host, request.Close = c.Host, c.Close
 	response, err := s.client.Do(request)
+	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+		return outer.Err // the client at the other end says the rest once more
+	}
 	if err != nil {
 		return err
 	}

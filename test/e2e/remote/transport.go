@@ -39,7 +39,7 @@ func NewTransport(in io.Reader, out io.Writer) *Transport {
 // RoundTrip makes the request at the other end. An error that comes from there
 // is passed on as text.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	c := call{Method: r.Method, URL: r.URL.String(), Host: r.Host, Header: r.Header}
+	c := call{Method: r.Method, URL: r.URL.String(), Host: r.Host, Header: r.Header, Close: r.Close}
 	if r.Body != nil {
 		body, err := io.ReadAll(r.Body)
 		_ = r.Body.Close()

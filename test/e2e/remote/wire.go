@@ -23,6 +23,7 @@ type call struct {
 	Host   string      `json:"host,omitempty"`
 	Header http.Header `json:"header,omitempty"`
 	Body   []byte      `json:"body,omitempty"`
+	Close  bool        `json:"close,omitempty"` // the connection, after this request
 }
 
 // piece is one line of the answers: a head, then data, then the end. An error

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,6 +24,7 @@ type way struct {
 	host     string
 	port     int32
 	required bool // the guard answers there; elsewhere nobody may answer at all
+	podOnly  bool // only a pod on the same network can use the address
 }
 
 // NoWayRound tries every address of the agent's from a pod of another namespace
@@ -52,7 +54,10 @@ func (a *Agent) NoWayRound(ctx context.Context) ([]Finding, error) {
 	}
 	ways = append(ways, public...)
 	for _, w := range ways {
-		findings = append(findings, w.try(ctx, "another pod", a.Pod), w.try(ctx, "the node", a.Node))
+		findings = append(findings, w.try(ctx, "another pod", a.Pod))
+		if !w.podOnly {
+			findings = append(findings, w.try(ctx, "the node", a.Node))
+		}
 	}
 	return findings, nil
 }
@@ -63,9 +68,7 @@ func podWays(pod corev1.Pod, linkLocal []string) []way {
 		ways = append(ways, way{what: family(ip.IP) + " of the pod", host: ip.IP, port: agentPort, required: true})
 	}
 	for _, ip := range linkLocal {
-		for _, zone := range []string{"eth0", "cni0"} { // of the pod that asks, of the node
-			ways = append(ways, way{what: "link-local IPv6 of the pod", host: ip + "%" + zone, port: agentPort})
-		}
+		ways = append(ways, way{what: "link-local IPv6 of the pod", host: ip + "%eth0", port: agentPort, podOnly: true})
 	}
 	return ways
 }
@@ -112,6 +115,9 @@ func (w way) try(ctx context.Context, from string, client *http.Client) Finding 
 	what := fmt.Sprintf("from %s: %s, %s", from, w.what, address)
 	target := url.URL{Scheme: "http", Host: address, Path: "/agent"}
 	got, err := ask(ctx, client, http.MethodPost, target.String(), nil, hello)
+	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+		err = outer.Err
+	}
 	if err != nil {
 		return found(!w.required, what, "no answer: "+err.Error())
 	}

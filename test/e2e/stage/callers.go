@@ -52,8 +52,9 @@ func (s *Stage) StartCallers(ctx context.Context) (*Callers, error) {
 
 // Close leaves the callers and ends them without waiting.
 func (c *Callers) Close(ctx context.Context, s *Stage) error {
+	left := c.stop()
 	_, err := s.Kubectl(ctx, "delete", "namespace", callersNamespace, "--wait=false")
-	return errors.Join(c.stop(), err)
+	return errors.Join(left, err)
 }
 
 func (s *Stage) callerPod(name string, onNode bool) *corev1.Pod {

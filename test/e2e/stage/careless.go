@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
 // CarelessName is a Deployment whose agent wants to listen on every address.
@@ -49,16 +51,54 @@ func (a *Agent) Careless(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the careless agent's log: %w", err)
 	}
-	policy, err := a.Policy(ctx)
+	advice, err := a.adviceForCareless(ctx, pod.Name)
 	if err != nil {
 		return nil, err
 	}
-	return []Finding{
+	return append(advice,
 		found(len(reached) == 0, "answers of the careless agent itself", strconv.Itoa(len(reached))),
 		found(strings.Contains(said, "address already in use"), "the careless agent's log", lineWith(said, "address already in use")),
 		found(!ready(pod), "the careless pod", describe(pod)),
-		{What: "the policy", Saw: Condition(policy.Status.Conditions, "Enforced")},
-	}, nil
+	), nil
+}
+
+// adviceForCareless waits for the policy's condition and an event to name the
+// pod and say what to change.
+func (a *Agent) adviceForCareless(ctx context.Context, pod string) ([]Finding, error) {
+	const advice = "listen on 127.0.0.1"
+	var condition, event string
+	err := Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		policy, err := a.Policy(ctx)
+		if err != nil {
+			return err
+		}
+		condition = Condition(policy.Status.Conditions, v1alpha1.ConditionEnforced)
+		if !strings.Contains(condition, advice) || !strings.Contains(condition, pod) {
+			return fmt.Errorf("the condition does not say what to change: %s", condition)
+		}
+		event, err = a.eventWith(ctx, advice)
+		return err
+	})
+	said := found(strings.Contains(condition, advice), "the policy's condition", condition)
+	told := found(event != "", "an event of the policy", event)
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	return []Finding{said, told}, nil
+}
+
+// eventWith returns the event of the agent's namespace that contains words.
+func (a *Agent) eventWith(ctx context.Context, words string) (string, error) {
+	var events corev1.EventList
+	if err := a.API.List(ctx, &events, client.InNamespace(a.Namespace)); err != nil {
+		return "", fmt.Errorf("listing events: %w", err)
+	}
+	for _, e := range events.Items {
+		if strings.Contains(e.Message, words) {
+			return fmt.Sprintf("%s %s %s: %s", e.Type, e.Reason, e.InvolvedObject.Name, e.Message), nil
+		}
+	}
+	return "", fmt.Errorf("no event says %q", words)
 }
 
 // deployCareless copies the agent's Deployment.

@@ -16,8 +16,9 @@ import (
 )
 
 // Load is a number of users who talk to the agent steadily. Each holds a token
-// until shortly before it expires, and then asks the back end for another; every
-// second one's tokens carry no kid.
+// until shortly before it expires, and then asks the back end for another. Every
+// second one's tokens carry no kid; every second pair makes a new connection for
+// each request, so that all pods get some.
 type Load struct {
 	Client *http.Client
 	URL    string
@@ -90,17 +91,18 @@ func (l *Load) user(ctx context.Context, n int) {
 			}
 			token = fresh
 		}
-		refusal, err := l.send(ctx, token)
+		refusal, err := l.send(ctx, token, n%4 < 2)
 		l.count(ctx, token, refusal, err)
 	}
 }
 
 // send returns the answer when it is a refusal.
-func (l *Load) send(ctx context.Context, token Token) (string, error) {
+func (l *Load) send(ctx context.Context, token Token, newConnection bool) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, strings.NewReader(`{"message":"hello"}`))
 	if err != nil {
 		return "", err
 	}
+	request.Close = newConnection
 	request.Header.Set("Authorization", "Bearer "+token.Text)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := l.Client.Do(request)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,8 +26,9 @@ const (
 type Rotation struct {
 	Old, New string // key ids
 	Tally    Tally
-	Counted  map[string]float64 // gatepost_key_verifications_total, by kid, of all sidecars
+	Counted  map[string]float64 // gatepost_key_verifications_total, by kid, of all sidecars; of a removed key the last scrape
 	AfterEnd answer             // to a token of the removed key
+	Gone     time.Duration      // from the status that no longer names the old key until every sidecar refused it
 }
 
 // Rotate replaces the signing key while clients talk to the agent, and tells
@@ -47,10 +50,11 @@ func (a *Agent) Rotate(ctx context.Context, tell func(string)) (Rotation, error)
 		load.Run(running)
 		close(ended)
 	}()
-	removed := a.replace(ctx, load, old.KID, tell)
+	r := Rotation{Old: old.KID, Counted: map[string]float64{}}
+	removed := a.replace(ctx, load, &r, tell)
 	stop()
 	<-ended
-	r := Rotation{Old: old.KID, Tally: load.Tally()}
+	r.Tally = load.Tally()
 	if removed != nil {
 		return r, errors.Join(removed, a.whatIsWrong(ctx))
 	}
@@ -59,18 +63,31 @@ func (a *Agent) Rotate(ctx context.Context, tell func(string)) (Rotation, error)
 		return r, err
 	}
 	r.New = fresh.KID
-	if r.AfterEnd, err = a.useOnceMore(ctx, old); err != nil {
+	began := time.Now()
+	if r.AfterEnd, err = a.useUntilRefused(ctx, old); err != nil {
 		return r, err
 	}
+	r.Gone = time.Since(began)
+	return r, a.countKeys(ctx, r.Counted)
+}
+
+// countKeys scrapes how often each key verified a token. The series of a key
+// ends with the key, and then its last value stays.
+func (a *Agent) countKeys(ctx context.Context, counted map[string]float64) error {
 	samples, err := a.Scrape(ctx)
-	r.Counted = SumBy(samples, "gatepost_key_verifications_total", "kid", nil)
-	return r, err
+	if err != nil {
+		return err
+	}
+	for kid, n := range SumBy(samples, "gatepost_key_verifications_total", "kid", nil) {
+		counted[kid] = max(counted[kid], n)
+	}
+	return nil
 }
 
 // replace asks for a rotation once the old key has been used enough, and waits
 // until it has been removed and the new one used enough.
-func (a *Agent) replace(ctx context.Context, load *Load, old string, tell func(string)) error {
-	err := Eventually(ctx, time.Minute, func(context.Context) error { return usedEnough(load.Tally(), old) })
+func (a *Agent) replace(ctx context.Context, load *Load, r *Rotation, tell func(string)) error {
+	err := Eventually(ctx, time.Minute, func(context.Context) error { return usedEnough(load.Tally(), r.Old) })
 	if err != nil {
 		return fmt.Errorf("using the first key: %w", err)
 	}
@@ -83,12 +100,15 @@ func (a *Agent) replace(ctx context.Context, load *Load, old string, tell func(s
 		if err != nil {
 			return err
 		}
+		if err := a.countKeys(ctx, r.Counted); err != nil {
+			return err
+		}
 		if phases := describePhases(key.Status.Keys); phases != told {
 			told = phases
 			tell(phases)
 		}
-		if slices.ContainsFunc(key.Status.Keys, func(k v1alpha1.KeyStatus) bool { return k.KID == old }) {
-			return fmt.Errorf("key %s has not been removed: %s; %s", old, told, Condition(key.Status.Conditions, "Rotating"))
+		if slices.ContainsFunc(key.Status.Keys, func(k v1alpha1.KeyStatus) bool { return k.KID == r.Old }) {
+			return fmt.Errorf("key %s has not been removed: %s; %s", r.Old, told, Condition(key.Status.Conditions, "Rotating"))
 		}
 		return usedEnough(load.Tally(), key.Status.ActiveKeyID)
 	})
@@ -128,13 +148,35 @@ func describePhases(keys []v1alpha1.KeyStatus) string {
 	return strings.Join(phases, ", ")
 }
 
-// useOnceMore presents a token of a key that was removed, in its time.
-func (a *Agent) useOnceMore(ctx context.Context, removed Key) (answer, error) {
-	token, err := removed.Sign(Teacher(), time.Now(), 8*time.Second, true)
+// refusedWithin is how far a status that no longer names a key may be ahead of
+// the sidecars: the way of a Secret into a pod.
+const refusedWithin = 30 * time.Second
+
+// useUntilRefused presents fresh tokens of a removed key to every pod, until all
+// of them refuse.
+func (a *Agent) useUntilRefused(ctx context.Context, removed Key) (answer, error) {
+	pods, err := a.Pods(ctx, client.MatchingLabels{"app": AgentName})
 	if err != nil {
 		return answer{}, err
 	}
-	return ask(ctx, a.Pod, http.MethodPost, a.URL("/agent"), bearer(token.Text), hello)
+	var got answer
+	err = Eventually(ctx, refusedWithin, func(ctx context.Context) error {
+		for _, pod := range pods {
+			token, err := removed.Sign(Teacher(), time.Now(), 8*time.Second, true)
+			if err != nil {
+				return err
+			}
+			url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(agentPort)) + "/agent"
+			if got, err = ask(ctx, a.Pod, http.MethodPost, url, bearer(token.Text), hello); err != nil {
+				return err
+			}
+			if got.status == http.StatusOK {
+				return fmt.Errorf("pod %s accepts a token of the removed key %s", pod.Name, removed.KID)
+			}
+		}
+		return nil
+	})
+	return got, err
 }
 
 // Overlap is how long tokens of both keys were accepted side by side.
@@ -172,5 +214,6 @@ func (r Rotation) Figures() []Figure {
 		{"rotation_overlap", r.Overlap().Seconds(), "seconds"},
 		{"rotation_valid_tokens_refused", float64(len(r.Tally.Refused)), "requests"},
 		{"rotation_requests_without_answer", float64(len(r.Tally.Unanswered)), "requests"},
+		{"rotation_removed_key_refused_within", r.Gone.Seconds(), "seconds"},
 	}
 }
