@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -73,7 +74,10 @@ func runTests(m *testing.M) (code int, err error) {
 	if world.api, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
-	wait, err := startController(ctx, c)
+	if err := grantRights(ctx, c); err != nil {
+		return 0, err
+	}
+	wait, err := startController(ctx, c, true)
 	if err != nil {
 		return 0, err
 	}
@@ -82,11 +86,34 @@ func runTests(m *testing.M) (code int, err error) {
 	return code, wait()
 }
 
-// startController runs a controller with short margins until the context ends;
-// wait returns what it ended with.
-func startController(ctx context.Context, c *cluster.Cluster) (wait func() error, err error) {
-	mgr, err := controller.New(c.Config, controller.Config{
-		SidecarImage: sidecarImage, MetricsAddress: "0", HealthAddress: "0",
+// The account of the chart.
+const (
+	ownNamespace = "gatepost-system"
+	account      = "system:serviceaccount:gatepost-system:gatepost"
+)
+
+// grantRights applies the rights and the limits that the chart gives the
+// controller, so that every test here also shows that they are enough.
+func grantRights(ctx context.Context, c *cluster.Cluster) error {
+	for _, args := range [][]string{
+		{"create", "namespace", ownNamespace},
+		{"apply", "--server-side", "-k", filepath.Join("..", "config", "rbac")},
+		{"apply", "--server-side", "-f", filepath.Join("..", "config", "admission", "controller.yaml")},
+	} {
+		if _, err := c.Kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startController runs a controller as the chart's account with short margins
+// until the context ends; wait returns what it ended with.
+func startController(ctx context.Context, c *cluster.Cluster, elect bool) (wait func() error, err error) {
+	config := rest.CopyConfig(c.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	mgr, err := controller.New(config, controller.Config{
+		SidecarImage: sidecarImage, MetricsAddress: "0", HealthAddress: "0", Namespace: ownNamespace, LeaderElect: elect,
 		MinPrePublish: time.Second, RetireMargin: 2 * time.Second,
 		Registerer: prometheus.NewRegistry(),
 	})
@@ -303,8 +330,8 @@ func bySigningKey(name string) policy.Provider {
 	return policy.Provider{SigningKeyRef: &policy.SigningKeyRef{Name: name}}
 }
 
-func bySecret(name string, keys ...string) policy.Provider {
-	return policy.Provider{SecretRef: &policy.SecretRef{Name: name, Keys: keys}}
+func bySecret(keys ...string) policy.Provider {
+	return policy.Provider{SecretRef: &policy.SecretRef{Name: "laravel", Keys: keys}}
 }
 
 // chatPod is a pod as the injector leaves it, or a bare one.

@@ -22,6 +22,7 @@ type podReport struct {
 	elsewhere  []string // guarded by another policy's bundle
 	portTaken  []string // the sidecar ended because another process holds its port
 	addressFor []string // the agent dies because it wants the address that the guard holds
+	crashing   []string // the agent keeps ending and left no word why
 }
 
 // What the sidecar says, and exits with, when the agent or another process got
@@ -42,7 +43,7 @@ func judgePods(pods []corev1.Pod, policy, sidecarImage string, revision int64) p
 	}
 	for _, names := range [][]string{
 		report.injected, report.ready, report.programmed, report.untold, report.outdated,
-		report.uninjected, report.elsewhere, report.portTaken, report.addressFor,
+		report.uninjected, report.elsewhere, report.portTaken, report.addressFor, report.crashing,
 	} {
 		slices.Sort(names)
 	}
@@ -76,8 +77,11 @@ func (r *podReport) add(pod *corev1.Pod, bundle, sidecarImage string, revision i
 	if lostItsPort(sidecar) {
 		r.portTaken = append(r.portTaken, pod.Name)
 	}
-	if slices.ContainsFunc(pod.Status.ContainerStatuses, wantsGuardedAddress) {
+	switch {
+	case slices.ContainsFunc(pod.Status.ContainerStatuses, wantsGuardedAddress):
 		r.addressFor = append(r.addressFor, pod.Name)
+	case slices.ContainsFunc(pod.Status.ContainerStatuses, crashesSilently):
+		r.crashing = append(r.crashing, pod.Name)
 	}
 }
 
@@ -156,6 +160,14 @@ func wantsGuardedAddress(status corev1.ContainerStatus) bool {
 		message := strings.ToLower(end.Message)
 		return end.ExitCode != 0 && slices.ContainsFunc(addressInUse, func(words string) bool { return strings.Contains(message, words) })
 	})
+}
+
+// crashesSilently reports whether a container is held back because it keeps
+// ending, and did not say why.
+func crashesSilently(status corev1.ContainerStatus) bool {
+	waiting := status.State.Waiting
+	return waiting != nil && waiting.Reason == "CrashLoopBackOff" &&
+		!slices.ContainsFunc(endings(&status), func(end *corev1.ContainerStateTerminated) bool { return end.Message != "" })
 }
 
 func endings(status *corev1.ContainerStatus) []*corev1.ContainerStateTerminated {

@@ -32,47 +32,54 @@ func TestPodsAreJudgedByWhatRunsInThem(t *testing.T) {
 			want: podReport{outdated: just, uninjected: just},
 		},
 		"a ready pod that was told of the revision is programmed": {
-			pod:  guarded(name, image, "7", corev1.ContainerStatus{Ready: true}),
+			pod:  guarded(image, "7", corev1.ContainerStatus{Ready: true}),
 			want: podReport{injected: just, ready: just, programmed: just},
 		},
 		"a pod that was told of an older revision waits to be told": {
-			pod:  guarded(name, image, "6", corev1.ContainerStatus{Ready: true}),
+			pod:  guarded(image, "6", corev1.ContainerStatus{Ready: true}),
 			want: podReport{injected: just, ready: just, untold: just},
 		},
 		"a pod with the sidecar of another image is outdated and guarded": {
-			pod:  guarded(name, oldImage, "7", corev1.ContainerStatus{Ready: true}),
+			pod:  guarded(oldImage, "7", corev1.ContainerStatus{Ready: true}),
 			want: podReport{injected: just, ready: just, programmed: just, outdated: just},
 		},
 		"a pod under another policy's bundle is not this one's": {
-			pod:  mounting(guarded(name, image, "7", corev1.ContainerStatus{Ready: true}), "other"),
+			pod:  mounting(guarded(image, "7", corev1.ContainerStatus{Ready: true}), "other"),
 			want: podReport{elsewhere: just, outdated: just},
 		},
 		"a sidecar that exited with 3 lost its port": {
-			pod: guarded(name, image, "7", corev1.ContainerStatus{
+			pod: guarded(image, "7", corev1.ContainerStatus{
 				State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 				LastTerminationState: ended(portTakenExit, ""),
 			}),
 			want: podReport{injected: just, programmed: just, portTaken: just},
 		},
 		"a sidecar that says so lost its port": {
-			pod:  guarded(name, image, "7", corev1.ContainerStatus{State: ended(1, "port 8000 is taken by another process in this pod")}),
+			pod:  guarded(image, "7", corev1.ContainerStatus{State: ended(1, "port 8000 is taken by another process in this pod")}),
 			want: podReport{injected: just, programmed: just, portTaken: just},
 		},
 		"a sidecar that has come back has its port": {
-			pod:  guarded(name, image, "7", corev1.ContainerStatus{Ready: true, LastTerminationState: ended(portTakenExit, "")}),
+			pod:  guarded(image, "7", corev1.ContainerStatus{Ready: true, LastTerminationState: ended(portTakenExit, "")}),
 			want: podReport{injected: just, ready: just, programmed: just},
 		},
 		"a sidecar that ended for another reason did not lose its port": {
-			pod:  guarded(name, image, "7", corev1.ContainerStatus{State: ended(1, "reading the policy")}),
+			pod:  guarded(image, "7", corev1.ContainerStatus{State: ended(1, "reading the policy")}),
 			want: podReport{injected: just, programmed: just},
 		},
 		"an agent that dies of the address wants what the guard holds": {
-			pod: withAgent(guarded(name, image, "7", corev1.ContainerStatus{Ready: true}),
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{Ready: true}),
 				corev1.ContainerStatus{Name: "agent", LastTerminationState: ended(1, "[Errno 98] error while attempting to bind: Address already in use")}),
 			want: podReport{injected: just, ready: just, programmed: just, addressFor: just},
 		},
+		"an agent that is held back and left no word may want it too": {
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{Ready: true}), corev1.ContainerStatus{
+				Name: "agent", LastTerminationState: ended(1, ""),
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			}),
+			want: podReport{injected: just, ready: just, programmed: just, crashing: just},
+		},
 		"an agent that recovered does not": {
-			pod: withAgent(guarded(name, image, "7", corev1.ContainerStatus{Ready: true}),
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{Ready: true}),
 				corev1.ContainerStatus{Name: "agent", Ready: true, LastTerminationState: ended(1, "EADDRINUSE")}),
 			want: podReport{injected: just, ready: just, programmed: just},
 		},
@@ -94,7 +101,7 @@ func TestPodsAreJudgedByWhatRunsInThem(t *testing.T) {
 
 func TestTheCacheKeepsNothingOfAPodThatIsNotNeeded(t *testing.T) {
 	t.Parallel()
-	pod := withAgent(guarded("p", image, "7", corev1.ContainerStatus{Ready: true}), corev1.ContainerStatus{Name: "agent", ContainerID: "containerd://1"})
+	pod := withAgent(guarded(image, "7", corev1.ContainerStatus{Ready: true}), corev1.ContainerStatus{Name: "agent", ContainerID: "containerd://1"})
 	pod.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = "large"
 	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	pod.Spec.Containers = []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "hunter2"}}}}
@@ -105,7 +112,7 @@ func TestTheCacheKeepsNothingOfAPodThatIsNotNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := withAgent(guarded("p", image, "7", corev1.ContainerStatus{Ready: true}), corev1.ContainerStatus{Name: "agent"})
+	want := withAgent(guarded(image, "7", corev1.ContainerStatus{Ready: true}), corev1.ContainerStatus{Name: "agent"})
 	if diff := cmp.Diff(&want, stripped); diff != "" {
 		t.Errorf("stripped pod (-want +got):\n%s", diff)
 	}
@@ -127,11 +134,12 @@ func TestTheCacheKeepsNoAnnotationsOfSecrets(t *testing.T) {
 	}
 }
 
-func guarded(name, image, revision string, status corev1.ContainerStatus) corev1.Pod {
+// guarded is the pod p under the bundle of policy chat.
+func guarded(image, revision string, status corev1.ContainerStatus) corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	status.Name = v1alpha1.ContainerName
 	pod := corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationBundleRevision: revision}},
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{v1alpha1.AnnotationBundleRevision: revision}},
 		Spec:       corev1.PodSpec{InitContainers: []corev1.Container{{Name: v1alpha1.ContainerName, Image: image, RestartPolicy: &always}}},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodRunning, InitContainerStatuses: []corev1.ContainerStatus{status}, ContainerStatuses: []corev1.ContainerStatus{},

@@ -153,9 +153,9 @@ func (w policyWorld) document(view policyView) *manifest.Document {
 // bundle plans the bundle Secret and writes it.
 func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyView, error) {
 	view := w.view()
-	if foreign(w.last.secret, w.policy) {
-		view.bundle = bundleView{foreign: true}
-		return view, nil
+	taken := foreign(w.last.secret, w.policy)
+	if taken {
+		w.last = written{}
 	}
 	ackKey := make([]byte, ackKeyBytes)
 	if _, err := io.ReadFull(r.random, ackKey); err != nil {
@@ -165,6 +165,10 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 		accepted: w.document(view), last: w.last, from: w.from, floor: w.highestRevision(), ackKey: ackKey,
 	})
 	view.refs, view.warnings, view.bundle = plan.refs.problems, plan.refs.warnings, plan.view
+	if taken {
+		view.bundle = bundleView{foreign: true}
+		return view, nil
+	}
 	if plan.data == nil {
 		return view, nil
 	}

@@ -84,7 +84,7 @@ func TestABundleOfSomebodyElseIsNotTouched(t *testing.T) {
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
 	create(t, secretWith(ns, "chat.gatepost-bundle", map[string]string{"mine": "1"}))
-	p := agentPolicy(ns, "chat", bySecret("laravel", "current"))
+	p := agentPolicy(ns, "chat", bySecret("current"))
 	create(t, p)
 	policyHas(t, p, programmed, no, v1alpha1.ReasonBundleConflict)
 	if got := secretOf(t, ns, "chat.gatepost-bundle"); len(got.Data) != 1 || len(got.OwnerReferences) > 0 {
@@ -133,7 +133,7 @@ func TestWhatIsNotBuiltYetIsNotAccepted(t *testing.T) {
 	t.Parallel()
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
-	p := agentPolicy(ns, "chat", bySecret("laravel", "current"))
+	p := agentPolicy(ns, "chat", bySecret("current"))
 	p.Spec.Mode = policy.ModeAudit
 	create(t, p)
 	policyHas(t, p, accepted, no, v1alpha1.ReasonNotSupportedYet)
@@ -147,7 +147,7 @@ func TestWhatIsNotBuiltYetIsNotAccepted(t *testing.T) {
 func TestReferencesAreFollowedAndChecked(t *testing.T) {
 	t.Parallel()
 	ns := world.cluster.Namespace(t)
-	p := agentPolicy(ns, "chat", bySecret("laravel", "current", "previous"))
+	p := agentPolicy(ns, "chat", bySecret("current", "previous"))
 	create(t, p)
 	policyHas(t, p, accepted, yes, v1alpha1.ReasonAccepted)
 	policyHas(t, p, resolved, no, v1alpha1.ReasonSecretNotFound)
@@ -235,11 +235,11 @@ func TestTheOlderOfTwoPoliciesWins(t *testing.T) {
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
 	create(t, chatPod(ns, "chat-1", "elder"))
-	elder := agentPolicy(ns, "elder", bySecret("laravel", "current"))
+	elder := agentPolicy(ns, "elder", bySecret("current"))
 	create(t, elder)
 	policyHas(t, elder, accepted, yes, v1alpha1.ReasonAccepted)
 	time.Sleep(1100 * time.Millisecond) // creation times have seconds
-	younger := agentPolicy(ns, "a-younger", bySecret("laravel", "current"))
+	younger := agentPolicy(ns, "a-younger", bySecret("current"))
 	create(t, younger)
 	policyHas(t, younger, accepted, no, v1alpha1.ReasonConflicted)
 	hasEvent(t, younger, v1alpha1.ReasonConflicted, "elder")
@@ -303,7 +303,7 @@ func TestPodsThatAreNotGuardedAreReported(t *testing.T) {
 	t.Parallel()
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
-	p := agentPolicy(ns, "chat", bySecret("laravel", "current"))
+	p := agentPolicy(ns, "chat", bySecret("current"))
 	create(t, p)
 	bare := chatPod(ns, "bare", "")
 	create(t, bare)
@@ -367,7 +367,7 @@ func TestNamesLeaveRoomForSuffixes(t *testing.T) {
 	t.Parallel()
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
-	p := agentPolicy(ns, strings.Repeat("a", v1alpha1.MaxNameLength), bySecret("laravel", "current"))
+	p := agentPolicy(ns, strings.Repeat("a", v1alpha1.MaxNameLength), bySecret("current"))
 	create(t, p)
 	policyHas(t, p, programmed, yes, v1alpha1.ReasonProgrammed)
 }

@@ -10,10 +10,6 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-// reasonAgentAddressInUse is a reason of Enforced=True: the guard holds, and an
-// agent dies because it wants the very address that the guard listens on.
-const reasonAgentAddressInUse = "AgentAddressInUse"
-
 // refProblem is one reference of a policy that does not lead to keys.
 type refProblem struct {
 	provider string
@@ -141,9 +137,13 @@ func (v policyView) enforcement() condition {
 			v1alpha1.LabelInjection, v1alpha1.InjectionEnabled, someOf(bare)))
 	case len(v.pods.ready) == 0:
 		return fails(kind, v1alpha1.ReasonPodsNotReady, "no sidecar has loaded its bundle yet: "+someOf(v.pods.injected))
-	case len(v.pods.addressFor) > 0:
-		return holds(kind, reasonAgentAddressInUse, fmt.Sprintf(
+	case len(v.pods.addressFor) > 0: // below: what only concerns the agent
+		return holds(kind, v1alpha1.ReasonAgentAddressInUse, fmt.Sprintf(
 			"the guard holds, but the agent fails with address already in use: make it listen on 127.0.0.1 instead of 0.0.0.0, in pods %s", someOf(v.pods.addressFor)))
+	}
+	if len(v.pods.crashing) > 0 {
+		return holds(kind, v1alpha1.ReasonAgentCrashLooping, fmt.Sprintf(
+			"the guard holds, but the agent keeps ending: if its log says address already in use, make it listen on 127.0.0.1 instead of 0.0.0.0, in pods %s", someOf(v.pods.crashing)))
 	}
 	return holds(kind, v1alpha1.ReasonEnforced, "every selected pod is guarded")
 }

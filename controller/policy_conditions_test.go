@@ -103,7 +103,10 @@ func TestConditionsOfAPolicy(t *testing.T) {
 		}, enforced, v1alpha1.ReasonPodsNotReady, false, "chat-1"},
 		"an agent that wants the guarded address is told what to do": {func(v *policyView) {
 			v.pods.addressFor = []string{"chat-1"}
-		}, enforced, reasonAgentAddressInUse, true, "127.0.0.1 instead of 0.0.0.0"},
+		}, enforced, v1alpha1.ReasonAgentAddressInUse, true, "127.0.0.1 instead of 0.0.0.0"},
+		"an agent that keeps ending without a word is told what it may be": {func(v *policyView) {
+			v.pods.crashing = []string{"chat-1"}
+		}, enforced, v1alpha1.ReasonAgentCrashLooping, true, "if its log says address already in use"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -446,7 +446,7 @@ func TestAStateThatCannotBeReadIsLeftAlone(t *testing.T) {
 // one Secret with a precondition.
 func TestTwoLeadersMakeOneKey(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	wait, err := startController(ctx, world.cluster)
+	wait, err := startController(ctx, world.cluster, false)
 	if err != nil {
 		t.Fatal(err)
 	}

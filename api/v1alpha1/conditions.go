@@ -139,6 +139,12 @@ const (
 // Reasons of Enforced.
 const (
 	ReasonEnforced = "Enforced"
+	// ReasonAgentAddressInUse: the guard holds, and the agent ends because it
+	// wants the very address that the guard listens on.
+	ReasonAgentAddressInUse = "AgentAddressInUse"
+	// ReasonAgentCrashLooping: the guard holds, and the agent keeps ending
+	// without a word that the controller sees.
+	ReasonAgentCrashLooping = "AgentCrashLooping"
 	// ReasonAuditMode: refusals are counted and not carried out.
 	ReasonAuditMode = "AuditMode"
 	// ReasonNoPodsSelected: no pod carries the labels of the selector.

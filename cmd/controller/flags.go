@@ -53,7 +53,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	s.WatchNamespaces = splitList(watch)
 	s.webhook.Namespace = s.Namespace
 	s.webhook.Inject = inject.Config{
-		Image: s.SidecarImage, PullPolicy: corev1.PullPolicy(pull), AdminPort: int32(max(0, min(adminPort, 1<<20))), LogLevel: s.logLevel, //nolint:gosec // bounded; wrong checks its range
+		Image: s.SidecarImage, PullPolicy: corev1.PullPolicy(pull), AdminPort: int32(max(0, min(adminPort, 1<<20))), LogLevel: s.logLevel,
 	}
 	return s, errors.Join(s.wrong(set.Args())...)
 }
@@ -69,6 +69,17 @@ func (s *settings) wrong(rest []string) []error {
 	if s.Namespace == "" {
 		errs = append(errs, errors.New("--namespace: name the controller's own namespace, in a pod $(POD_NAMESPACE)"))
 	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.logLevel) {
+		errs = append(errs, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", s.logLevel))
+	}
+	if s.MinPrePublish <= 0 || s.RetireMargin <= 0 {
+		errs = append(errs, errors.New("--min-pre-publish and --retire-margin: use durations above zero, such as 2m"))
+	}
+	return append(errs, s.wrongWebhook()...)
+}
+
+func (s *settings) wrongWebhook() []error {
+	var errs []error
 	if !slices.Contains([]string{webhook.CertSelf, webhook.CertFiles}, s.webhook.CertSource) {
 		errs = append(errs, fmt.Errorf("--cert-source: %q is neither self nor files", s.webhook.CertSource))
 	}
@@ -85,12 +96,6 @@ func (s *settings) wrong(rest []string) []error {
 		if port.value < 1 || port.value > 65535 {
 			errs = append(errs, fmt.Errorf("%s: %d is not a port, use 1 to 65535", port.flag, port.value))
 		}
-	}
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.logLevel) {
-		errs = append(errs, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", s.logLevel))
-	}
-	if s.MinPrePublish <= 0 || s.RetireMargin <= 0 {
-		errs = append(errs, errors.New("--min-pre-publish and --retire-margin: use durations above zero, such as 2m"))
 	}
 	return errs
 }
