@@ -90,6 +90,9 @@ func (c Config) wrong() []error {
 	if c.MinPrePublish < 0 || c.RetireMargin < 0 {
 		errs = append(errs, errors.New("min pre-publish and retire margin must not be negative"))
 	}
+	if c.NudgeRate < 0 {
+		errs = append(errs, errors.New("nudge rate: it must not be negative"))
+	}
 	for _, name := range c.WatchNamespaces {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			errs = append(errs, fmt.Errorf("watch namespaces: %q is not a namespace name", name))
