@@ -194,7 +194,7 @@ type Rotation struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="verifierTimeout must be at most 720h"
 	VerifierTimeout *policy.Duration `json:"verifierTimeout,omitempty"`
 
-	// onTimeout says what happens then: the rotation waits on and the key is Degraded (Wait), or the new key is used although some verifiers lack it (Proceed).
+	// onTimeout says what happens when verifierTimeout is over: the rotation waits on and the key is Degraded (Wait), or the new key is used although some verifiers lack it (Proceed).
 	// +optional
 	// +kubebuilder:default=Wait
 	OnTimeout OnTimeout `json:"onTimeout,omitempty"`
