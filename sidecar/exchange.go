@@ -41,7 +41,8 @@ type exchange struct {
 	rule      string
 	why       string // more about a refused head, for the log
 	outcome   token.Outcome
-	carrier   string // canonical name of the header that carried the verified token
+	persona   *persona // of the verified token; nil: nobody
+	carrier   string   // canonical name of the header that carried the verified token
 	judged    time.Duration
 	upstream  string // the kind of upstream error, "" for none
 	stream    string // the kind of stream, "" for none

@@ -71,11 +71,11 @@ func (s *Sidecar) rewrite(pr *httputil.ProxyRequest) {
 			out.Host = net.JoinHostPort("localhost", port)
 		}
 	}
-	in.headers.clean(out.Header, pr.In.Header)
+	out.Header = in.headers.clean(out.Header, pr.In.Header)
 	in.forwardCredentials(out.Header, pr.In.Header, x)
 	setForwarded(out.Header, pr.In.Header, hop{peer: x.peer(), host: pr.In.Host, trusted: in.trusts(x.peer())})
 	if x.decision == decisionAllow {
-		setIdentity(out.Header, in.outputs, x.outcome.Verified)
+		x.persona.identify(out.Header)
 	}
 	neverTwice(out.Header)
 }

@@ -23,7 +23,8 @@ type judgement struct {
 	policy.Decision
 
 	outcome token.Outcome
-	carrier string // the header that carried the verified token
+	persona *persona // of the verified token
+	carrier string   // the header that carried the verified token
 }
 
 // judge decides on one request: the route first, then the origin of a
@@ -47,8 +48,8 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 	default:
 		return denied(reason)
 	}
-	outcome := s.Verifier.Verify(ctx, raw, now)
-	found := judgement{outcome: outcome, Decision: policy.Decision{Reason: outcome.Reason}}
+	outcome, who := s.verify(ctx, raw, q.header.Values(carrier)[0], now)
+	found := judgement{outcome: outcome, persona: who, Decision: policy.Decision{Reason: outcome.Reason}}
 	if !outcome.Verified.Valid() {
 		if found.Reason == policy.OK { // nobody is verified, whatever is said
 			found.Reason = policy.SignatureInvalid
@@ -100,6 +101,7 @@ func (s *Sidecar) guard(next handler) handler {
 		}, began)
 		x.judged = time.Since(began)
 		x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
+		x.persona = found.persona
 		if found.outcome.Reason != "" {
 			s.countToken(&found.outcome, began)
 		}

@@ -53,14 +53,15 @@ spec:
 
 // guarded is a running sidecar with its agent.
 type guarded struct {
-	t      *testing.T
-	agent  *agent
-	addr   string // of the guarded port
-	admin  string
-	dir    string
-	logs   *logBuffer
-	stop   func() error // ends the sidecar and returns the error of Run
-	policy string
+	t       *testing.T
+	sidecar *Sidecar
+	agent   *agent
+	addr    string // of the guarded port
+	admin   string
+	dir     string
+	logs    *logBuffer
+	stop    func() error // ends the sidecar and returns the error of Run
+	policy  string
 }
 
 // setup changes what a test starts from.
@@ -101,7 +102,8 @@ func (g *guarded) run(config Config) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(g.t.Context())
+	g.sidecar = sidecar
+	ctx, cancel := context.WithCancel(context.Background()) // the test's own ends before its streams do
 	ended := make(chan error, 1)
 	go func() { ended <- sidecar.Run(ctx) }()
 	g.stop = sync.OnceValue(func() error {
@@ -202,6 +204,7 @@ func (g *guarded) raw(text string) string {
 		g.t.Fatal(err)
 	}
 	back, err := io.ReadAll(conn)
+	conn.Close()
 	if err != nil && len(back) == 0 {
 		g.t.Fatalf("reading the answer: %v", err)
 	}

@@ -79,20 +79,22 @@ func (p *headerPlan) drops(name string) bool {
 	return ok && spelling != name
 }
 
-// clean removes what may not reach the agent from out, and brings back what a
-// decision depended on and the client tried to have removed on the way by
-// naming it in Connection.
-func (p *headerPlan) clean(out, in http.Header) {
-	for name := range out {
-		if p.drops(name) {
-			delete(out, name)
+// clean returns the headers of out that may reach the agent, and brings back
+// what a decision depended on and the client tried to have removed on the way
+// by naming it in Connection.
+func (p *headerPlan) clean(out, in http.Header) http.Header {
+	cleaned := make(http.Header, len(out)+16) // room for what the sidecar adds
+	for name, values := range out {
+		if !p.drops(name) {
+			cleaned[name] = values
 		}
 	}
 	for _, name := range p.judged {
 		if values, ok := in[name]; ok && !p.drops(name) {
-			out[name] = values
+			cleaned[name] = values
 		}
 	}
+	return cleaned
 }
 
 // isForwarding reports whether the canonical name is one of forwardingHeaders.

@@ -61,19 +61,8 @@ func newOutputs(custom []policy.ClaimToHeader) []output {
 	return outputs
 }
 
-// setIdentity writes the verified values of v into h. A claim that is absent or
-// null sets no header.
-func setIdentity(h http.Header, outputs []output, v *token.Verified) {
-	if !v.Valid() {
-		return
-	}
-	for i := range outputs {
-		if text := outputs[i].text(v); text != "" {
-			h[outputs[i].header] = []string{escape(text)}
-		}
-	}
-}
-
+// text is the value of o in a verified token. A claim that is absent or null
+// has none.
 func (o *output) text(v *token.Verified) string {
 	switch o.kind {
 	case asSubject:

@@ -1,9 +1,6 @@
 package sidecar
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"time"
@@ -110,7 +107,9 @@ func (s *Sidecar) record(x *exchange) {
 	text("rule", x.rule)
 	text("provider", x.outcome.Provider)
 	text("kid", x.outcome.KID)
-	text("subject_hash", s.hashSubject(x.outcome.Verified))
+	if x.persona != nil {
+		text("subject_hash", x.persona.subject)
+	}
 	text("why", x.why)
 	text("upstream_error", x.upstream)
 	text("stream", x.stream)
@@ -143,21 +142,6 @@ func clip(text string) string {
 		return text[:maxLogged]
 	}
 	return text
-}
-
-// hashSubject lets records of one principal be found without naming it. The key
-// is of this policy, or of this process where there is none.
-func (s *Sidecar) hashSubject(v *token.Verified) string {
-	if !v.Valid() || v.Subject() == "" {
-		return ""
-	}
-	key := s.logKey
-	if in := s.current.Load(); in != nil && len(in.AckKey) > 0 {
-		key = in.AckKey
-	}
-	hash := hmac.New(sha256.New, key)
-	_, _ = hash.Write([]byte("subject|" + v.Subject())) // a hash never fails
-	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 // endStream counts the end of a stream and says why it came.

@@ -65,7 +65,7 @@ func (s *Sidecar) load() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSite(snapshot)
+	return newSite(snapshot, s.logKey)
 }
 
 // keys are keys.json of a mounted bundle, or the files of a directory.
@@ -169,6 +169,9 @@ func (s *Sidecar) noteKeys(now time.Time) {
 func (s *Sidecar) noteFetch(f token.Fetch) {
 	for _, provider := range f.Providers {
 		s.metrics.jwksFetches.WithLabelValues(provider, string(f.Result)).Inc()
+	}
+	if in := s.current.Load(); in != nil {
+		in.recall.forget()
 	}
 	s.noteKeys(f.At)
 	for _, err := range f.Skipped {

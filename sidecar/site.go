@@ -25,6 +25,8 @@ type site struct {
 	limits    limits
 	rules     map[string]bool
 	providers map[string]bool
+	logKey    []byte // keys the hashes of subjects in the log
+	recall    *recall
 }
 
 // source is a header that may carry a token.
@@ -40,8 +42,9 @@ type limits struct {
 	connections int64
 }
 
-// newSite derives everything from a snapshot.
-func newSite(snapshot *bundle.Snapshot) (*site, error) {
+// newSite derives everything from a snapshot. The log key is used where the
+// snapshot brings none that all pods of the policy share.
+func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 	spec := snapshot.Policy.Spec()
 	s := &site{
 		Snapshot: snapshot,
@@ -55,7 +58,12 @@ func newSite(snapshot *bundle.Snapshot) (*site, error) {
 		},
 		localhost: spec.Upstream.Host == policy.HostLocalhost,
 		rules:     map[string]bool{},
+		logKey:    logKey,
+		recall:    new(recall),
 		providers: map[string]bool{},
+	}
+	if len(snapshot.AckKey) > 0 {
+		s.logKey = snapshot.AckKey
 	}
 	var custom []policy.ClaimToHeader
 	if jwt := spec.JWT; jwt != nil {

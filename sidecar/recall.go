@@ -1,0 +1,70 @@
+package sidecar
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// recall remembers which tokens one site accepted, by the SHA-256 of their
+// whole text, so that a client that calls again costs a hash instead of a
+// signature. It remembers what was verified, never what that was allowed to do.
+//
+// A memory ends with the site, when keys of it may have changed (forget), at
+// the token's exp without leeway, and when another token takes its place: the
+// places are fixed, so it is bounded.
+type recall struct {
+	edition atomic.Uint64 // counts forget
+	places  [4096]atomic.Pointer[acceptance]
+}
+
+// acceptance is one remembered token. It is immutable.
+type acceptance struct {
+	sum     [sha256.Size]byte
+	edition uint64
+	since   time.Time // when it was verified; before, nothing is known of it
+	outcome token.Outcome
+	persona *persona
+}
+
+// forget drops everything.
+func (r *recall) forget() { r.edition.Add(1) }
+
+// find returns the acceptance of the token with this sum if it still holds now.
+func (r *recall) find(sum [sha256.Size]byte, now time.Time) *acceptance {
+	a := r.place(sum).Load()
+	if a == nil || a.sum != sum || a.edition != r.edition.Load() ||
+		now.Before(a.since) || !now.Before(a.outcome.Verified.Expires()) {
+		return nil
+	}
+	return a
+}
+
+func (r *recall) place(sum [sha256.Size]byte) *atomic.Pointer[acceptance] {
+	return &r.places[binary.LittleEndian.Uint64(sum[:8])%uint64(len(r.places))]
+}
+
+// verify verifies the token raw, whose carrier had this value, or recalls that
+// it was. A token that only the leeway saved is verified each time.
+func (s *site) verify(ctx context.Context, raw token.Raw, value string, now time.Time) (token.Outcome, *persona) {
+	sum := sha256.Sum256([]byte(value))
+	if known := s.recall.find(sum, now); known != nil {
+		outcome := known.outcome
+		outcome.Remaining = outcome.Verified.Expires().Sub(now)
+		return outcome, known.persona
+	}
+	edition := s.recall.edition.Load() // before verifying: keys may change meanwhile
+	outcome := s.Verifier.Verify(ctx, raw, now)
+	who := s.newPersona(outcome.Verified)
+	if outcome.Reason == policy.OK && who != nil && outcome.Leeway == "" {
+		kept := outcome
+		kept.Lookup = "" // the key is known from now on
+		s.recall.place(sum).Store(&acceptance{sum: sum, edition: edition, since: now, outcome: kept, persona: who})
+	}
+	return outcome, who
+}
