@@ -38,6 +38,8 @@ import (
 var world struct {
 	cluster *cluster.Cluster
 	api     client.Client
+	start   func() error // the controller
+	stop    func() error
 }
 
 const sidecarImage = "example.com/gatepost-sidecar:test"
@@ -77,13 +79,35 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := grantRights(ctx, c); err != nil {
 		return 0, err
 	}
-	wait, err := startController(ctx, c, true)
-	if err != nil {
+	world.start = func() error {
+		ctx, cancel := context.WithCancel(ctx)
+		wait, err := startController(ctx, c, true)
+		if err != nil {
+			cancel()
+			return err
+		}
+		world.stop = func() error { cancel(); return wait() }
+		return nil
+	}
+	if err := world.start(); err != nil {
 		return 0, err
 	}
 	code = m.Run()
-	stop()
-	return code, wait()
+	return code, world.stop()
+}
+
+// alone ends the shared controller for the length of one test, which must not
+// be a parallel one.
+func alone(t *testing.T) {
+	t.Helper()
+	if err := world.stop(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := world.start(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // The account of the chart.
