@@ -191,3 +191,35 @@ func FuzzParseState(f *testing.F) {
 		}
 	})
 }
+
+func TestStatesThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+	state := func(keys string) string {
+		return `{"version":1,"algorithm":"HS256","generation":2,"salt":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","keys":[` + keys + `],"revoked":[]}`
+	}
+	key := func(kid, phase string) string {
+		return fmt.Sprintf(`{"kid":%q,"phase":%q,"generation":1,"created":"2026-11-22T00:00:00Z","value":"AAAA"}`, kid, phase)
+	}
+	if _, err := ParseState([]byte(state(key("a", "Active") + "," + key("b", "Published") + "," + key("c", "Retiring")))); err != nil {
+		t.Errorf("a state of three keys: %v", err)
+	}
+	for name, test := range map[string]struct{ data, says string }{
+		"nothing":               {"", "reading key state"},
+		"another version":       {`{"version":2}`, "version is 2, want 1"},
+		"an unknown algorithm":  {`{"version":1,"algorithm":"none"}`, `algorithm "none"`},
+		"a short salt":          {`{"version":1,"algorithm":"HS256","salt":"AAAA"}`, "salt has 3 bytes, want 32"},
+		"a negative generation": {`{"version":1,"algorithm":"HS256","generation":-1}`, "generation -1 is negative"},
+		"two active keys":       {state(key("a", "Active") + "," + key("b", "Active")), "more than one key is Active"},
+		"two published keys":    {state(key("a", "Published") + "," + key("b", "Published")), "more than one key is Active, or Published"},
+		"one id twice":          {state(key("a", "Active") + "," + key("a", "Retiring")), "keys[1].kid is there twice"},
+		"an empty id":           {state(key("", "Active")), "keys[0].kid is empty"},
+		"an unknown phase":      {state(key("a", "Asleep")), `keys[0].phase "Asleep"`},
+		"a key without value":   {state(`{"kid":"a","phase":"Active","generation":1,"created":"2026-11-22T00:00:00Z"}`), "keys[0] has no material"},
+		"a public key for HMAC": {state(`{"kid":"a","phase":"Active","generation":1,"created":"2026-11-22T00:00:00Z","public":{"kty":"EC"}}`), "keys[0] is not of the kind that HS256 needs"},
+		"a field of a later us": {state(`{"kid":"a","phase":"Active","generation":1,"created":"2026-11-22T00:00:00Z","value":"AAAA","later":1}`), `"keys[0].later": unknown field`},
+	} {
+		if _, err := ParseState([]byte(test.data)); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: want an error that says %q, got %v", name, test.says, err)
+		}
+	}
+}

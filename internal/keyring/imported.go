@@ -67,7 +67,7 @@ func (r *run) followNext() error {
 // makeRoom drops the oldest retiring keys beyond the limit. A value that the
 // signer uses now cannot wait; the oldest has the fewest tokens left.
 func (r *run) makeRoom() {
-	for r.state.count(Retiring) > MaxRetiring {
+	for r.state.retiring() > MaxRetiring {
 		oldest := -1
 		for i, k := range r.state.Keys {
 			if k.Phase == Retiring && (oldest < 0 || activatedBefore(k, r.state.Keys[oldest])) {

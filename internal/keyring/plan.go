@@ -77,8 +77,7 @@ func (r *run) begin(state *State) error {
 		return fmt.Errorf("the state is of %s keys, the spec wants %s: the algorithm cannot be changed", state.Algorithm, r.spec.Algorithm)
 	}
 	memory := r.obs.Memory
-	switch {
-	case state == nil:
+	if state == nil {
 		salt := make([]byte, saltBytes)
 		if _, err := io.ReadFull(r.planner.Rand, salt); err != nil {
 			return fmt.Errorf("making a salt: %w", err)
@@ -87,7 +86,7 @@ func (r *run) begin(state *State) error {
 		if memory.Generation > 0 || len(memory.Bundled) > 0 {
 			r.rebuild(StateLost)
 		}
-	default:
+	} else {
 		r.state = state.clone()
 		r.base = state.Generation
 		if state.Generation < memory.Generation {

@@ -14,7 +14,7 @@ func (r *run) progress(removal map[string]time.Time) (Progress, []string) {
 		return WaitingForVerifiers, r.lagging(next)
 	case r.noRoom:
 		return WaitingForRoom, nil
-	case r.state.count(Retiring) > 0:
+	case r.state.retiring() > 0:
 		return r.retiringProgress(removal), nil
 	case r.spec.Suspend:
 		return Suspended, nil

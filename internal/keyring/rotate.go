@@ -18,7 +18,7 @@ func (r *run) rotate() error {
 		return nil
 	case isActive && !r.due(active):
 		return nil
-	case isActive && r.state.count(Retiring) >= MaxRetiring:
+	case isActive && r.state.retiring() >= MaxRetiring:
 		r.noRoom = true
 		r.find(TooManyLiveKeys, "")
 		return nil

@@ -137,17 +137,10 @@ func (s *State) check() error {
 func (s *State) checkKeys() error {
 	seen, count := map[string]bool{}, map[Phase]int{}
 	for i, k := range s.Keys {
-		switch {
-		case k.KID == "" || len(k.KID) > maxKID || seen[k.KID]:
-			return fmt.Errorf("keys[%d].kid is empty, too long or there twice", i)
-		case k.Phase != Published && k.Phase != Active && k.Phase != Retiring:
-			return fmt.Errorf("keys[%d].phase %.16q is none of Published, Active, Retiring", i, k.Phase)
-		case len(k.Value) == 0 && len(k.Public) == 0:
-			return fmt.Errorf("keys[%d] has no material", i)
-		case isHMAC(s.Algorithm) != (len(k.Public) == 0):
-			return fmt.Errorf("keys[%d] is not of the kind that %s needs", i, s.Algorithm)
+		if seen[k.KID] {
+			return fmt.Errorf("keys[%d].kid is there twice", i)
 		}
-		if err := checkKey(s.verifyKey(k)); err != nil {
+		if err := s.checkKey(k); err != nil {
 			return fmt.Errorf("keys[%d]%w", i, err)
 		}
 		seen[k.KID] = true
@@ -157,6 +150,20 @@ func (s *State) checkKeys() error {
 		return errors.New("more than one key is Active, or Published")
 	}
 	return nil
+}
+
+func (s *State) checkKey(k Key) error {
+	switch {
+	case k.KID == "":
+		return errors.New(".kid is empty")
+	case !slices.Contains([]Phase{Published, Active, Retiring}, k.Phase):
+		return fmt.Errorf(".phase %.16q is none of Published, Active, Retiring", k.Phase)
+	case len(k.Value) == 0 && len(k.Public) == 0:
+		return errors.New(" has no material")
+	case isHMAC(s.Algorithm) != (len(k.Public) == 0):
+		return fmt.Errorf(" is not of the kind that %s needs", s.Algorithm)
+	}
+	return checkKey(s.verifyKey(k))
 }
 
 // ActiveKey is the key that signs, if there is one.
@@ -174,10 +181,10 @@ func (s *State) index(phase Phase) int {
 	return slices.IndexFunc(s.Keys, func(k Key) bool { return k.Phase == phase })
 }
 
-func (s *State) count(phase Phase) int {
+func (s *State) retiring() int {
 	n := 0
 	for _, k := range s.Keys {
-		if k.Phase == phase {
+		if k.Phase == Retiring {
 			n++
 		}
 	}

@@ -335,7 +335,7 @@ func (w *world) checkState(v view, res Result) {
 	switch {
 	case wasActive && !isActive && !w.rebuilt:
 		w.violated = "no key is active any more"
-	case res.State.count(Retiring) > MaxRetiring && !w.rebuilt:
+	case res.State.retiring() > MaxRetiring && !w.rebuilt:
 		w.violated = "too many keys retire"
 	case v.state != nil && res.State.Generation < v.state.Generation:
 		w.violated = "the generation went down"
