@@ -2,6 +2,7 @@ package policy
 
 // CORS says which browser origins may read the agent's answers (Fetch standard).
 // +kubebuilder:validation:XValidation:rule="!(has(self.allowCredentials) && self.allowCredentials && has(self.allowOrigins) && self.allowOrigins.exists(o, o == '*'))",message="allowOrigins may not contain * when allowCredentials is true: list the origins"
+// +kubebuilder:validation:XValidation:rule="!(has(self.allowCredentials) && self.allowCredentials) || !(has(self.allowHeaders) && self.allowHeaders.exists(h, h == '*')) && !(has(self.exposeHeaders) && self.exposeHeaders.exists(h, h == '*'))",message="allowHeaders and exposeHeaders may not contain * when allowCredentials is true: list the headers"
 type CORS struct {
 	// mode says who owns the CORS headers: the sidecar alone (Gateway; the agent's are removed), or the agent except on the sidecar's own answers (Passthrough).
 	// +optional
@@ -47,6 +48,7 @@ type CORS struct {
 	// maxAge is how long a browser may remember a preflight's answer; default 10m.
 	// +optional
 	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be between 0s and 24h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be between 0s and 24h"
 	MaxAge *Duration `json:"maxAge,omitempty"`
 }

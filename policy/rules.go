@@ -166,6 +166,7 @@ type Scopes struct {
 }
 
 // ClaimMatch asks that a claim has one of the values.
+// +kubebuilder:validation:XValidation:rule="!has(self.valueType) || self.valueType != 'Boolean' || self.values.all(v, v == 'true' || v == 'false')",message="values of a Boolean claim are \"true\" and \"false\""
 type ClaimMatch struct {
 	// name is the name of a top-level claim, or a JSON pointer (RFC 6901) when it begins with a slash.
 	// +required

@@ -137,6 +137,7 @@ type Streaming struct {
 	// +optional
 	// +kubebuilder:default="30s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="grace must be between 0s and 24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="grace must be between 0s and 24h"
 	Grace *Duration `json:"grace,omitempty"`
 }
 
@@ -196,6 +197,7 @@ type Responses struct {
 }
 
 // Limits bounds what clients can use up. Sizes are bytes.
+// +kubebuilder:validation:XValidation:rule="!has(self.maxTokenBytes) || !has(self.maxHeaderBytes) || self.maxTokenBytes <= self.maxHeaderBytes",message="maxTokenBytes may not be more than maxHeaderBytes: a token of that length never arrives"
 type Limits struct {
 	// maxTokenBytes is the longest token that is looked at; a longer one is refused.
 	// +optional

@@ -45,6 +45,8 @@ type AgentAuthPolicyList struct {
 
 // AgentAuthPolicySpec is which pods are guarded, on which ports, and the
 // judgement itself: the fields of policy.Spec stand beside selector and capture.
+// +kubebuilder:validation:XValidation:rule="!has(self.authorization) || !has(self.authorization.rules) || self.authorization.rules.all(r, !has(r.principal) || !has(r.principal.providers) || has(self.jwt) && r.principal.providers.all(name, self.jwt.providers.exists(p, p.name == name)))",message="authorization.rules[].principal.providers may only name providers of jwt.providers"
+// +kubebuilder:validation:XValidation:rule="has(self.apiKeyAuth) || !has(self.authorization) || !has(self.authorization.rules) || self.authorization.rules.all(r, !has(r.principal) || !has(r.principal.apiKeys))",message="authorization.rules[].principal.apiKeys can match only with apiKeyAuth"
 type AgentAuthPolicySpec struct {
 	// selector selects the pods of this namespace that are guarded. Empty: all of them; absent: none.
 	// +optional
