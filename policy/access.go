@@ -49,7 +49,6 @@ type CORS struct {
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be between 0s and 24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be between 0s and 24h"
 	MaxAge *Duration `json:"maxAge,omitempty"`
 }
 

@@ -136,7 +136,6 @@ type Provider struct {
 	// maxTokenLifetime caps exp, counted from iat, or from now for a token without iat; at least 1s, default 24h.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="maxTokenLifetime must be between 1s and 87600h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('87600h')",message="maxTokenLifetime must be between 1s and 87600h"
 	MaxTokenLifetime *Duration `json:"maxTokenLifetime,omitempty"`
 
 	// requiredClaims are top-level claims that must be present and not null.
@@ -239,24 +238,20 @@ type RemoteJWKS struct {
 	// cacheDuration is how long a fetched set is used before it is fetched again; default 5m.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="cacheDuration must be between 1s and 24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="cacheDuration must be between 1s and 24h"
 	CacheDuration *Duration `json:"cacheDuration,omitempty"`
 
 	// failedRefetchDuration is how long after a failed fetch the next one waits; default 10s.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="failedRefetchDuration must be between 1s and 1h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="failedRefetchDuration must be between 1s and 1h"
 	FailedRefetchDuration *Duration `json:"failedRefetchDuration,omitempty"`
 
 	// unknownKeyRefetchInterval is the shortest time between two fetches caused by unknown key ids; default 10s.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="unknownKeyRefetchInterval must be between 1s and 1h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="unknownKeyRefetchInterval must be between 1s and 1h"
 	UnknownKeyRefetchInterval *Duration `json:"unknownKeyRefetchInterval,omitempty"`
 
 	// maxStale is how long the last good set is used while fetches fail; default 24h.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="maxStale must be between 0s and 720h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="maxStale must be between 0s and 720h"
 	MaxStale *Duration `json:"maxStale,omitempty"`
 

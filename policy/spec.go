@@ -137,7 +137,6 @@ type Streaming struct {
 	// +optional
 	// +kubebuilder:default="30s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="grace must be between 0s and 24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="grace must be between 0s and 24h"
 	Grace *Duration `json:"grace,omitempty"`
 }
 

@@ -5,6 +5,7 @@ package gatepost_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"gatepost.dev/gatepost/test/cluster"
 )
@@ -29,7 +30,11 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 		}
 		return out
 	}
-	helmOn("install", release, ".", "--create-namespace")
+	if err := c.Apply(t.Context(), configDir+"/default/namespace.yaml"); err != nil { // restricted Pod Security
+		t.Fatal(err)
+	}
+	helmOn("install", release, ".")
+	waitForPods(t, kubectl)
 	kubectl("patch", "mutatingwebhookconfiguration", "gatepost-webhook", "--type=json", "--field-manager=gatepost-controller-webhook",
 		"-p", `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"},{"op":"add","path":"/webhooks/1/clientConfig/caBundle","value":"`+caBundle+`"}]`)
 	kubectl("-n", namespace, "patch", "secret", "gatepost-webhook-cert", "-p", `{"data":{"tls.crt":"bWFkZSBhdCBydW4gdGltZQ=="}}`)
@@ -57,6 +62,22 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 	}
 	if crds := kubectl("get", "crd", "-o", "name"); !strings.Contains(crds, "signingkeys.gatepost.dev") {
 		t.Errorf("the CRDs went with the chart: %q", crds)
+	}
+}
+
+// waitForPods returns when both controllers have been admitted; no node runs them.
+func waitForPods(t *testing.T, kubectl func(...string) string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		pods := kubectl("-n", namespace, "get", "pods", "-l", "app.kubernetes.io/name=gatepost", "-o", "name")
+		if len(strings.Fields(pods)) == 2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("pods: %q, events: %s", pods, kubectl("-n", namespace, "get", "events"))
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
 }
 

@@ -266,7 +266,10 @@ func TestAdmission(t *testing.T) {
 	h := newHouse(t)
 	h.namespace(t, "agents", map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionEnabled})
 	h.namespace(t, "elsewhere", nil)
-	for _, namespace := range []string{"agents", "elsewhere", "kube-system"} {
+	h.namespace(t, "restricted", map[string]string{
+		v1alpha1.LabelInjection: v1alpha1.InjectionEnabled, "pod-security.kubernetes.io/enforce": "restricted",
+	})
+	for _, namespace := range []string{"agents", "elsewhere", "restricted", "kube-system"} {
 		h.policy(t, namespace, "chat", nil)
 	}
 	h.policy(t, "agents", "optional", func(spec *v1alpha1.AgentAuthPolicySpec) {
@@ -377,6 +380,8 @@ func (h *house) testWebhook(t *testing.T) {
 		"opting out is possible where the policy says so":      {agent("agents", map[string]string{"app": "optional", v1alpha1.LabelInject: "false"}), ""},
 		"a pod that cannot be guarded is refused with the fix": {agent("agents", chat, func(p *corev1.Pod) { p.Spec.HostNetwork = true }), "spec.hostNetwork: "},
 		"a mounted bundle is refused":                          {agent("agents", chat, mounting("chat.gatepost-bundle")), "belongs to Gatepost"},
+		"the sidecar keeps to the restricted Pod Security":     {restricted(agent("restricted", chat)), "guarded"},
+		"on a port below 1024 too":                             {restricted(agent("restricted", chat, onPort(80))), "guarded"},
 		"a sidecar with another image is put right":            {agent("agents", chat, handMade("localhost/other:dev")), "guarded"},
 	} {
 		t.Run(name, func(t *testing.T) { want(t, h.create(t, test.pod), test.want) })
@@ -402,6 +407,10 @@ func restricted(pod *corev1.Pod) *corev1.Pod {
 		AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 	return pod
+}
+
+func onPort(number int32) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) { pod.Spec.Containers[0].Ports[0].ContainerPort = number }
 }
 
 // hasToken reports whether a container mounts a projected service account token.
