@@ -39,6 +39,8 @@ type Config struct {
 	// DrainTimeout is how long requests may go on after the end was asked for;
 	// zero means 30 seconds.
 	DrainTimeout time.Duration
+	// Version is what the build was stamped with; empty: what Go knows of it.
+	Version string
 	// Log takes all records; nil discards them.
 	Log *slog.Logger
 }

@@ -56,7 +56,7 @@ func New(config Config) (*Sidecar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching policy and keys: %w", err)
 	}
-	registry := telemetry.NewRegistry("sidecar")
+	registry := telemetry.NewRegistry("sidecar", telemetry.Version(config.Version))
 	s := &Sidecar{
 		config: config, log: config.Log, logKey: []byte(rand.Text()),
 		registry: registry, metrics: newMetrics(registry),

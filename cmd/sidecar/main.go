@@ -35,6 +35,9 @@ const (
 	exitPortTaken = 3
 )
 
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -49,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch command {
 	case "version":
-		fmt.Fprintf(stdout, "sidecar %s %s\n", telemetry.Version(), runtime.Version())
+		fmt.Fprintf(stdout, "sidecar %s %s\n", telemetry.Version(version), runtime.Version())
 		return exitOK
 	case "drain":
 		return drain(ctx, args[1:], stderr)
@@ -75,7 +78,7 @@ func guard(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	log.SetFlags(0)
 	log.SetOutput(telemetry.Bridge(logger, "log").Writer())
-	options.config.Log = logger
+	options.config.Log, options.config.Version = logger, version
 	s, err := sidecar.New(options.config)
 	if err != nil {
 		return complain(stderr, err, exitUsage)

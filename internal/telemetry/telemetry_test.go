@@ -85,8 +85,8 @@ func TestHealthIsReadyOnlyBetweenLoadingAndDraining(t *testing.T) {
 
 func TestRegistryTellsTheBuild(t *testing.T) {
 	w := httptest.NewRecorder()
-	MetricsHandler(NewRegistry("sidecar")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if !strings.Contains(w.Body.String(), `gatepost_build_info{go="go`) {
+	MetricsHandler(NewRegistry("sidecar", Version("v1.2.3"))).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if !strings.Contains(w.Body.String(), `program="sidecar",version="v1.2.3"} 1`) {
 		t.Errorf("no gatepost_build_info in\n%s", w.Body)
 	}
 }
