@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
 // metrics are the controller's own, beside controller-runtime's. Labels are
@@ -15,6 +18,7 @@ type metrics struct {
 	lastRotation *prometheus.GaugeVec
 	rotations    *prometheus.CounterVec
 	policyPods   *prometheus.GaugeVec
+	failing      *prometheus.GaugeVec
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -27,11 +31,14 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		lastRotation: gauge("gatepost_signing_key_last_rotation_timestamp_seconds", "When the active key became active."),
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatepost_signing_key_rotations_total", Help: "Keys that became active (completed) or were revoked (revoked).",
-		}, []string{"result"}),
+		}, []string{"namespace", "name", "result"}),
 		policyPods: gauge("gatepost_policy_pods", "Pods of an AgentAuthPolicy by state: selected, injected, programmed, outdated, uninjected, port_taken.", "state"),
+		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatepost_condition_failing", Help: "1 while a condition of an object is not as it should be, by its reason.",
+		}, []string{"kind", "namespace", "name", "type", "reason"}),
 	}
 	var errs []error
-	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.policyPods} {
+	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.policyPods, m.failing} {
 		if err := registerer.Register(collector); err != nil {
 			errs = append(errs, fmt.Errorf("registering a metric: %w", err))
 		}
@@ -39,15 +46,39 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
+// series is a metric of which the series of one object can be dropped.
+type series interface {
+	DeletePartialMatch(labels prometheus.Labels) int
+}
+
 // forgetKey drops the series of a SigningKey that is gone.
 func (m *metrics) forgetKey(namespace, name string) {
-	of := prometheus.Labels{"namespace": namespace, "name": name}
-	for _, gauge := range []*prometheus.GaugeVec{m.keyPhase, m.nextRotation, m.lastRotation} {
-		gauge.DeletePartialMatch(of)
-	}
+	forget(namespace, name, m.keyPhase, m.nextRotation, m.lastRotation, m.rotations)
+	m.forgetConditions(v1alpha1.KindSigningKey, namespace, name)
 }
 
 // forgetPolicy drops the series of an AgentAuthPolicy that is gone.
 func (m *metrics) forgetPolicy(namespace, name string) {
-	m.policyPods.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "name": name})
+	forget(namespace, name, m.policyPods)
+	m.forgetConditions(v1alpha1.KindAgentAuthPolicy, namespace, name)
+}
+
+func forget(namespace, name string, all ...series) {
+	for _, one := range all {
+		one.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "name": name})
+	}
+}
+
+func (m *metrics) forgetConditions(kind, namespace, name string) {
+	m.failing.DeletePartialMatch(prometheus.Labels{"kind": kind, "namespace": namespace, "name": name})
+}
+
+// conditions shows which conditions of an object are not as they should be.
+func (m *metrics) conditions(kind string, object metav1.Object, all []metav1.Condition, good map[string]metav1.ConditionStatus) {
+	m.forgetConditions(kind, object.GetNamespace(), object.GetName())
+	for _, c := range all {
+		if want, judged := good[c.Type]; judged && c.Status != want {
+			m.failing.WithLabelValues(kind, object.GetNamespace(), object.GetName(), c.Type, c.Reason).Set(1)
+		}
+	}
 }

@@ -204,6 +204,7 @@ func (r *policyReconciler) report(ctx context.Context, p *v1alpha1.AgentAuthPoli
 	status.BundleRevision = max(status.BundleRevision, view.bundle.revision)
 	status.Pods = view.pods.counts()
 	status.Conditions = setConditions(status.Conditions, p.Generation, view.conditions()...)
+	r.metrics.conditions(v1alpha1.KindAgentAuthPolicy, p, status.Conditions, goodPolicy())
 	r.gauge(p, view.pods)
 	if equality.Semantic.DeepEqual(status, p.Status) {
 		return nil

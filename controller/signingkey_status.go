@@ -130,6 +130,7 @@ func (v keyView) story(e keyring.Event) (note string, warning bool) {
 // measure updates the metrics.
 func (r *keyReconciler) measure(w keyWorld, v keyView, status v1alpha1.SigningKeyStatus) {
 	namespace, name := w.key.Namespace, w.key.Name
+	r.metrics.conditions(v1alpha1.KindSigningKey, w.key, status.Conditions, goodKey())
 	if v.plan.State == nil {
 		return
 	}
@@ -151,7 +152,7 @@ func (r *keyReconciler) measure(w keyWorld, v keyView, status v1alpha1.SigningKe
 	}
 	for _, e := range v.plan.Events {
 		if result := rotationResult(e.Kind); result != "" {
-			r.metrics.rotations.WithLabelValues(result).Inc()
+			r.metrics.rotations.WithLabelValues(namespace, name, result).Inc()
 		}
 	}
 }
