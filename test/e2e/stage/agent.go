@@ -42,9 +42,7 @@ func (s *Stage) Deploy(ctx context.Context, callers *Callers, namespace string) 
 		"namespace: agents\n", "namespace: "+namespace+"\n",
 		"name: agents\n", "name: "+namespace+"\n",
 		"image: "+local.Agent+"\n", "image: "+s.Images.Agent+"\n").Replace(manifests)
-	apply := s.OnNode(ctx, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-")
-	apply.Stdin = strings.NewReader(manifests)
-	if err := run(apply); err != nil {
+	if err := s.ApplyText(ctx, "", manifests); err != nil {
 		return nil, fmt.Errorf("applying the example: %w", err)
 	}
 	a := s.Agent(callers, namespace)

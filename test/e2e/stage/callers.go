@@ -2,12 +2,9 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os/exec"
-	"strings"
+	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +20,7 @@ const callersNamespace = "gatepost-stage-callers"
 type Callers struct {
 	Pod  *http.Client // from a pod of another namespace
 	Node *http.Client // from the network of a node
-	stop func() error
+	stop func()
 }
 
 // StartCallers starts the callers' pods and joins them.
@@ -42,19 +39,17 @@ func (s *Stage) StartCallers(ctx context.Context) (*Callers, error) {
 	}
 	node, stopNode, err := s.join(ctx, "node")
 	if err != nil {
-		return nil, errors.Join(err, stopPod())
+		stopPod()
+		return nil, err
 	}
-	return &Callers{
-		Pod: pod, Node: node,
-		stop: func() error { return errors.Join(stopPod(), stopNode()) },
-	}, nil
+	return &Callers{Pod: pod, Node: node, stop: func() { stopPod(); stopNode() }}, nil
 }
 
 // Close leaves the callers and ends them without waiting.
 func (c *Callers) Close(ctx context.Context, s *Stage) error {
-	left := c.stop()
+	c.stop()
 	_, err := s.Kubectl(ctx, "delete", "namespace", callersNamespace, "--wait=false")
-	return errors.Join(left, err)
+	return err
 }
 
 func (s *Stage) callerPod(name string, onNode bool) *corev1.Pod {
@@ -75,20 +70,24 @@ func (s *Stage) callerPod(name string, onNode bool) *corev1.Pod {
 }
 
 // join runs the caller's program in its container and speaks to it by the pipe
-// that kubectl exec is.
-func (s *Stage) join(ctx context.Context, pod string) (*http.Client, func() error, error) {
+// that kubectl exec is. The returned function cuts the pipe, and with it ends the
+// program at the other end.
+func (s *Stage) join(ctx context.Context, pod string) (*http.Client, func(), error) {
+	ctx, cut := context.WithCancel(ctx)
 	cmd := s.OnNode(ctx, "kubectl", "-n", callersNamespace, "exec", "-i", pod, "--", "/caller", "requests")
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
+		cut()
 		return nil, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		cut()
 		return nil, nil, err
 	}
-	var said strings.Builder
-	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
+		cut()
 		return nil, nil, fmt.Errorf("joining the caller %s: %w", pod, err)
 	}
 	client := &http.Client{
@@ -96,14 +95,8 @@ func (s *Stage) join(ctx context.Context, pod string) (*http.Client, func() erro
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	stop := func() error {
-		_ = in.Close()
-		_, _ = io.Copy(io.Discard, out)
-		err := cmd.Wait()
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			return fmt.Errorf("leaving the caller %s: %w: %s", pod, err, said.String())
-		}
-		return err
-	}
-	return client, stop, nil
+	return client, func() {
+		cut()
+		_ = cmd.Wait() // killed, as it says
+	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +37,19 @@ type Tally struct {
 	Accepted   map[string]KeyUse // by the kid of the key that signed the token
 	Refused    []string          // valid tokens that were refused, what was said
 	Unanswered []string          // requests without an answer, and why
+}
+
+// Findings judges a load during which every valid token has to be accepted.
+func (t Tally) Findings() []Finding {
+	accepted := 0
+	for _, use := range t.Accepted {
+		accepted += use.Count
+	}
+	return []Finding{
+		found(accepted > 0, "requests accepted", strconv.Itoa(accepted)),
+		found(len(t.Refused) == 0, "valid tokens refused", fmt.Sprintf("%d %s", len(t.Refused), strings.Join(head(t.Refused), "; "))),
+		found(len(t.Unanswered) == 0, "requests without an answer", fmt.Sprintf("%d %s", len(t.Unanswered), strings.Join(head(t.Unanswered), "; "))),
+	}
 }
 
 // KeyUse is how often, and from when to when, tokens of a key were accepted.

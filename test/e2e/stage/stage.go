@@ -85,13 +85,22 @@ func (s *Stage) Create(ctx context.Context, objects ...client.Object) error {
 		if err != nil {
 			return err
 		}
-		cmd := s.OnNode(ctx, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-")
-		cmd.Stdin = strings.NewReader(string(data))
-		if err := run(cmd); err != nil {
+		if err := s.ApplyText(ctx, object.GetNamespace(), string(data)); err != nil {
 			return fmt.Errorf("applying %s %s: %w", gvk.Kind, object.GetName(), err)
 		}
 	}
 	return nil
+}
+
+// ApplyText applies manifests; those that name no namespace go into the given one.
+func (s *Stage) ApplyText(ctx context.Context, namespace, manifests string) error {
+	args := []string{"apply", "--server-side", "--force-conflicts", "-f", "-"}
+	if namespace != "" {
+		args = append(args, "--namespace", namespace)
+	}
+	cmd := s.OnNode(ctx, "kubectl", args...)
+	cmd.Stdin = strings.NewReader(manifests)
+	return run(cmd)
 }
 
 // Eventually asks again and again until there is no error, at most for the given
