@@ -45,12 +45,7 @@ func TestControllerDown(t *testing.T) {
 	})
 	t.Run("SidecarsGoOn", func(t *testing.T) {
 		const watched = 15 * time.Second // more than the life of any token
-		tally := agent.UnderLoad(t.Context(), func(*stage.Load) {
-			select {
-			case <-time.After(watched):
-			case <-t.Context().Done():
-			}
-		})
+		tally := agent.UnderLoad(t.Context(), func(*stage.Load) { pause(t, watched) })
 		report(t, tally.Findings(), nil)
 		findings, err := agent.Answers(t.Context())
 		report(t, findings, err)

@@ -39,6 +39,7 @@ func TestDeletedSecretsHeal(t *testing.T) {
 					t.Error(err)
 				}
 				figure(t, "healed_"+secret, time.Since(began).Round(time.Millisecond).Seconds(), "seconds")
+				pause(t, 5*time.Second) // in which the kubelet shows the pods what came back
 			})
 			report(t, tally.Findings(), nil)
 		})

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -156,4 +157,13 @@ func report(t *testing.T, findings []stage.Finding, err error) {
 func figure(t *testing.T, name string, value any, unit string) {
 	t.Helper()
 	t.Logf("figure: %s %v %s", name, value, unit)
+}
+
+// pause lets time pass in which something else goes on.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+	}
 }
