@@ -1,11 +1,15 @@
 package controller
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
 // notice is one sentence about an object for `kubectl describe`. It never holds
@@ -26,9 +30,9 @@ func emit(recorder events.EventRecorder, object runtime.Object, list []notice) {
 	}
 }
 
-// conditionEvents tells what became of conditions: a warning when one turns
-// bad or is bad for another reason, a note when it is well again. good says
-// which status of a condition is the good one.
+// conditionEvents tells what became of conditions: a warning when one turns bad,
+// is bad for another reason, or is good and yet worth a look; a note when it is
+// well again. good says which status of a condition is the good one.
 func conditionEvents(before, after []metav1.Condition, good map[string]metav1.ConditionStatus) []notice {
 	var list []notice
 	for _, now := range after {
@@ -38,11 +42,20 @@ func conditionEvents(before, after []metav1.Condition, good map[string]metav1.Co
 		}
 		was := meta.FindStatusCondition(before, now.Type)
 		same := was != nil && was.Status == now.Status && was.Reason == now.Reason
-		newlyFine := now.Status == want && (was == nil || was.Status == want)
-		if same || newlyFine {
+		bad := now.Status != want || worthALook(now.Reason)
+		wasFine := was == nil || was.Status == want && !worthALook(was.Reason)
+		if same || !bad && wasFine {
 			continue
 		}
-		list = append(list, notice{warning: now.Status != want, reason: now.Reason, note: now.Message})
+		list = append(list, notice{warning: bad, reason: now.Reason, note: now.Message})
 	}
 	return list
+}
+
+// worthALook are the reasons of conditions that are as they should be while
+// somebody has something to do.
+func worthALook(reason string) bool {
+	return slices.Contains([]string{
+		v1alpha1.ReasonAgentAddressInUse, v1alpha1.ReasonAgentCrashLooping, v1alpha1.ReasonForwardsUnverified,
+	}, reason)
 }

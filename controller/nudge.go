@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -20,7 +21,7 @@ const nudgePause = time.Second
 // their kubelets refresh the mount at once instead of within a minute or so. It
 // comes after the Secret was written, never before. It tells as many as the rate
 // allows, completes the view with how the pods fare, and returns when to go on
-// (zero: all were told).
+// (zero: all were told). A pod that cannot be told does not keep it from the rest.
 func (r *policyReconciler) tell(ctx context.Context, w policyWorld, view *policyView) (time.Duration, error) {
 	revision := view.bundle.revision
 	view.pods = judgePods(w.claim.pods, w.policy.Name, r.image, revision)
@@ -28,6 +29,7 @@ func (r *policyReconciler) tell(ctx context.Context, w policyWorld, view *policy
 		return 0, nil
 	}
 	var again time.Duration
+	var errs []error
 	for i := range w.claim.pods {
 		pod := &w.claim.pods[i]
 		if !untold(pod, w.policy.Name, revision) {
@@ -37,12 +39,10 @@ func (r *policyReconciler) tell(ctx context.Context, w policyWorld, view *policy
 			again = nudgePause
 			break
 		}
-		if err := r.annotate(ctx, pod, revision); err != nil {
-			return 0, err
-		}
+		errs = append(errs, r.annotate(ctx, pod, revision))
 	}
 	view.pods = judgePods(w.claim.pods, w.policy.Name, r.image, revision)
-	return again, nil
+	return again, errors.Join(errs...)
 }
 
 // annotate changes nothing of the pod but the one annotation, which is all that

@@ -87,10 +87,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return settled(err)
 	}
 	again, err := r.tell(ctx, world, &view)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	return ctrl.Result{RequeueAfter: again}, r.report(ctx, &p, view)
+	return ctrl.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, &p, view))
 }
 
 // staleCachePause is how long to wait for a cache that is behind the Secret.

@@ -83,6 +83,15 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 			t.Errorf("planned %+v", plan.view)
 		}
 	})
+	t.Run("a bundle does not feed on itself", func(t *testing.T) {
+		t.Parallel()
+		next := in
+		next.accepted, next.from = document(2, "chat.gatepost-bundle"), secretsOf(map[string]string{"chat.gatepost-bundle": goodSecret})
+		plan := planBundle(next)
+		if plan.data != nil || len(plan.refs.problems) != 1 || !strings.Contains(plan.refs.problems[0].message, "Gatepost's own") {
+			t.Errorf("planned %+v, problems %+v", plan.view, plan.refs.problems)
+		}
+	})
 	t.Run("what a sidecar would refuse is not written", func(t *testing.T) {
 		t.Parallel()
 		next := in

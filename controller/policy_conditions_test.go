@@ -139,16 +139,19 @@ func TestEventsTellWhatTurnedBadAndWell(t *testing.T) {
 	ready := setConditions(nil, 1, holds("Ready", "Fine", "all is well"), fails("Degraded", "AsExpected", ""))
 	broken := setConditions(ready, 2, fails("Ready", "Broken", "mend it"))
 	worse := setConditions(broken, 2, fails("Ready", "Worse", "mend that first"))
+	agentDies := setConditions(ready, 1, holds("Ready", v1alpha1.ReasonAgentAddressInUse, "listen on 127.0.0.1"))
 	for sentence, test := range map[string]struct {
 		before, after []metav1.Condition
 		want          []notice
 	}{
-		"a good start needs no event":       {nil, ready, nil},
-		"a bad start is a warning":          {nil, setConditions(nil, 1, fails("Ready", "Broken", "mend it")), []notice{{true, "Broken", "mend it"}}},
-		"no change, no event":               {broken, broken, nil},
-		"turning bad is a warning":          {ready, broken, []notice{{true, "Broken", "mend it"}}},
-		"another reason is a warning again": {broken, worse, []notice{{true, "Worse", "mend that first"}}},
-		"turning well is a note":            {worse, ready, []notice{{false, "Fine", "all is well"}}},
+		"a good start needs no event":              {nil, ready, nil},
+		"a bad start is a warning":                 {nil, setConditions(nil, 1, fails("Ready", "Broken", "mend it")), []notice{{true, "Broken", "mend it"}}},
+		"no change, no event":                      {broken, broken, nil},
+		"turning bad is a warning":                 {ready, broken, []notice{{true, "Broken", "mend it"}}},
+		"another reason is a warning again":        {broken, worse, []notice{{true, "Worse", "mend that first"}}},
+		"turning well is a note":                   {worse, ready, []notice{{false, "Fine", "all is well"}}},
+		"good and yet worth a look is a warning":   {ready, agentDies, []notice{{true, v1alpha1.ReasonAgentAddressInUse, "listen on 127.0.0.1"}}},
+		"that nothing is worth a look any more is": {agentDies, ready, []notice{{false, "Fine", "all is well"}}},
 		"Degraded is bad when it is true": {
 			ready, setConditions(ready, 2, holds("Degraded", "ExportConflict", "delete it")), []notice{{true, "ExportConflict", "delete it"}},
 		},

@@ -93,6 +93,10 @@ func (r *resolver) lastOf(provider string) (keyring.FileProvider, bool) {
 func (r *resolver) secret(field string, provider *policy.Provider) {
 	ref := provider.SecretRef
 	secret := r.from.secrets[ref.Name]
+	if reserved(ref.Name) {
+		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: use signingKeyRef, or the Secret that a SigningKey exports to", field, ref.Name)
+		return
+	}
 	if secret == nil {
 		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: there is no Secret %s: create it with one of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,6 +31,12 @@ type owned struct {
 // neither be read nor written.
 func foreign(secret *corev1.Secret, owner client.Object) bool {
 	return secret != nil && !metav1.IsControlledBy(secret, owner)
+}
+
+// reserved reports whether a name is that of a bundle or a state. No policy takes
+// secrets from one: a bundle would feed on itself.
+func reserved(name string) bool {
+	return strings.HasSuffix(name, v1alpha1.BundleSuffix) || strings.HasSuffix(name, v1alpha1.StateSuffix)
 }
 
 // ownerReference makes the garbage collector delete the Secret with its owner.
@@ -80,7 +87,9 @@ func contains[V any](have, want map[string]V, equal func(V, V) bool) bool {
 // owner, so that a key that is no longer described goes away and what others
 // own stays. existing is what a live read just found (nil: nothing). A Secret
 // that does not exist is created empty first: apply alone would adopt one that
-// somebody else creates in between. The caller has ruled out foreign Secrets.
+// somebody else creates in between. The write is on condition that the Secret is
+// still the one that was read: a leader that was paused must not bring back what
+// its successor has replaced. The caller has ruled out foreign Secrets.
 func (o owned) apply(ctx context.Context, writer client.Client, existing *corev1.Secret) error {
 	if o.current(existing) {
 		return nil
@@ -94,6 +103,7 @@ func (o owned) apply(ctx context.Context, writer client.Client, existing *corev1
 	reference := o.ownerReference()
 	patch := corev1ac.Secret(o.name, o.owner.GetNamespace()).
 		WithUID(existing.UID).
+		WithResourceVersion(existing.ResourceVersion).
 		WithType(corev1.SecretTypeOpaque).
 		WithLabels(o.labels()).
 		WithAnnotations(o.annotations).

@@ -176,7 +176,7 @@ func (v keyView) degradation() condition {
 	const kind = v1alpha1.ConditionDegraded
 	if v.exportForeign {
 		return holds(kind, v1alpha1.ReasonExportConflict, fmt.Sprintf(
-			"Secret %s exists and was not made by this SigningKey, so nothing is exported and no old key retires: delete it or change spec.exportTo.secretName", v.exportName))
+			"Secret %s is not this SigningKey's to write, so nothing is exported and no old key retires: delete it or change spec.exportTo.secretName", v.exportName))
 	}
 	for _, grave := range []struct {
 		kind            keyring.FindingKind

@@ -56,7 +56,7 @@ func TestConditionsOfASigningKey(t *testing.T) {
 		"an old key that is used on": {finding(keyring.RetiredKeyStillUsed), "Degraded", v1alpha1.ReasonRetiredKeyStillUsed, true, "restart the signers"},
 		"nothing to revoke":          {finding(keyring.UnknownKeyToRevoke), "Degraded", v1alpha1.ReasonUnknownKeyToRevoke, true, "status.keys"},
 		"an export of somebody else's": {
-			func(v *keyView) { v.exportForeign = true }, "Degraded", v1alpha1.ReasonExportConflict, true, "Secret agent-jwt exists",
+			func(v *keyView) { v.exportForeign = true }, "Degraded", v1alpha1.ReasonExportConflict, true, "Secret agent-jwt is not",
 		},
 		"a key on its way into bundles": {func(v *keyView) {
 			v.plan.Progress = keyring.PrePublishing
