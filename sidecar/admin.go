@@ -79,7 +79,7 @@ func (s *Sidecar) serveState(w http.ResponseWriter, r *http.Request) {
 	}
 	body, encodeErr := json.Marshal(state)
 	if err = errors.Join(err, encodeErr); err != nil {
-		s.log.Error("state was not written", "error", err.Error())
+		s.log.ErrorContext(r.Context(), "state was not written", "error", err.Error())
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
@@ -97,7 +97,7 @@ func (s *Sidecar) serveDrain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.health.Drain()
-	s.log.Info("not ready any more: draining was asked for")
+	s.log.InfoContext(r.Context(), "not ready any more: draining was asked for")
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -28,41 +28,42 @@ var (
 	badRequest       = answer{status: http.StatusBadRequest, detail: "Invalid request"}
 )
 
-// answerTo is how a refusal is answered. Every 401 names Bearer; error codes
-// and scopes are there only where RFC 6750 has one and a client can act on it.
+// invalidToken is the answer to every token that is wrong in a way of its own.
+var invalidToken = answer{status: http.StatusUnauthorized, detail: "Invalid token", code: "invalid_token", challenge: `Bearer error="invalid_token"`}
+
+// answers are how refusals are answered, where not as invalidToken. Every 401
+// names Bearer; error codes are there only where RFC 6750 has one and a client
+// can act on it.
+var answers = map[policy.Reason]answer{
+	policy.MissingCredential: {status: http.StatusUnauthorized, detail: "Not authenticated", challenge: "Bearer"},
+	policy.Expired: {
+		status: http.StatusUnauthorized, detail: "Token has expired", code: "invalid_token", about: "The token has expired",
+		challenge: `Bearer error="invalid_token", error_description="The token has expired"`,
+	},
+	policy.AmbiguousCredentials: {status: http.StatusBadRequest, detail: badRequest.detail, code: "invalid_request", challenge: `Bearer error="invalid_request"`},
+	policy.InsufficientScope:    {status: http.StatusForbidden, detail: "Insufficient permissions", code: "insufficient_scope"},
+	policy.RuleDenied:           {status: http.StatusForbidden, detail: "Insufficient permissions"},
+	policy.ToolDenied:           {status: http.StatusForbidden, detail: "Insufficient permissions"},
+	policy.OriginDenied:         {status: http.StatusForbidden, detail: "Origin not allowed"},
+	policy.BadRequest:           badRequest,
+	policy.MethodNotAllowed:     {status: http.StatusMethodNotAllowed, detail: "Method not allowed", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
+	policy.RequestTooLarge:      {status: http.StatusRequestHeaderFieldsTooLarge, detail: "Request too large"},
+	policy.TokenTooLarge:        {status: http.StatusRequestHeaderFieldsTooLarge, detail: "Request too large"},
+	policy.RateLimited:          {status: http.StatusTooManyRequests, detail: "Too many requests", retry: 1},
+	policy.KeysUnavailable:      {status: http.StatusServiceUnavailable, detail: "Authentication temporarily unavailable", retry: 5},
+}
+
+// answerTo is how a refusal is answered. Scopes are named only where a bigger
+// scope would help.
 func answerTo(reason policy.Reason, scopes []string) answer {
-	switch reason {
-	case policy.MissingCredential:
-		return answer{status: http.StatusUnauthorized, detail: "Not authenticated", challenge: "Bearer"}
-	case policy.Expired:
-		const about = "The token has expired"
-		return answer{
-			status: http.StatusUnauthorized, detail: "Token has expired", code: "invalid_token", about: about,
-			challenge: `Bearer error="invalid_token", error_description="` + about + `"`,
-		}
-	case policy.AmbiguousCredentials:
-		return answer{status: http.StatusBadRequest, detail: badRequest.detail, code: "invalid_request", challenge: `Bearer error="invalid_request"`}
-	case policy.InsufficientScope:
-		return answer{
-			status: http.StatusForbidden, detail: "Insufficient permissions", code: "insufficient_scope",
-			challenge: `Bearer error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`,
-		}
-	case policy.RuleDenied, policy.ToolDenied:
-		return answer{status: http.StatusForbidden, detail: "Insufficient permissions"}
-	case policy.OriginDenied:
-		return answer{status: http.StatusForbidden, detail: "Origin not allowed"}
-	case policy.BadRequest:
-		return badRequest
-	case policy.MethodNotAllowed:
-		return answer{status: http.StatusMethodNotAllowed, detail: "Method not allowed", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-	case policy.RequestTooLarge, policy.TokenTooLarge:
-		return answer{status: http.StatusRequestHeaderFieldsTooLarge, detail: "Request too large"}
-	case policy.RateLimited:
-		return answer{status: http.StatusTooManyRequests, detail: "Too many requests", retry: 1}
-	case policy.KeysUnavailable:
-		return answer{status: http.StatusServiceUnavailable, detail: "Authentication temporarily unavailable", retry: 5}
+	a, ok := answers[reason]
+	if !ok {
+		return invalidToken
 	}
-	return answer{status: http.StatusUnauthorized, detail: "Invalid token", code: "invalid_token", challenge: `Bearer error="invalid_token"`}
+	if reason == policy.InsufficientScope {
+		a.challenge = `Bearer error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`
+	}
+	return a
 }
 
 // body is the JSON of an answer; detail is always a string.

@@ -28,7 +28,7 @@ type Config struct {
 	// PodIPs are the pod's addresses, at least one.
 	PodIPs []netip.Addr
 	// Guards are the guarded ports; each leads to the same port on loopback.
-	Guards []int
+	Guards []uint16
 	// Probes are exempt from authentication.
 	Probes []policy.Probe
 	// PodUID is the pod's, for acknowledgements.
@@ -57,9 +57,9 @@ func (c *Config) check() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	var errs []error
-	require := func(ok bool, format string, args ...any) {
+	require := func(ok bool, otherwise string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, errors.New(otherwise))
 		}
 	}
 	require(c.PolicyFile != "", "--policy is missing: name the file with the AgentAuthPolicy")

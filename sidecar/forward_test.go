@@ -207,6 +207,7 @@ func TestNothingUnsafeIsSentTwice(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
 				if res.StatusCode != want || len(g.agent.requests()) != i+1 {
 					t.Errorf("request %d: status %d, the agent got %d requests", i+1, res.StatusCode, len(g.agent.requests()))
 				}

@@ -111,6 +111,7 @@ func TestKeptConnections(t *testing.T) {
 			t.Fatalf("request %d: %v", i, err)
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
 		if res.StatusCode != c.status || res.Close {
 			t.Errorf("request %d: status %d, close %v, want %d on a kept connection", i, res.StatusCode, res.Close, c.status)
 		}
@@ -156,8 +157,12 @@ func TestRefusalComesBeforeTheBody(t *testing.T) {
 			conn := g.dial()
 			_, _ = io.WriteString(conn, "POST /x HTTP/1.1\r\nHost: a\r\n"+headers+"\r\n")
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil || res.StatusCode != 401 {
-				t.Fatalf("%v %v", res, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusUnauthorized {
+				t.Errorf("status %d, want 401", res.StatusCode)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -151,9 +152,7 @@ func mint(t *testing.T, claims map[string]any) string {
 func mintWith(t *testing.T, secret string, claims map[string]any) string {
 	t.Helper()
 	all := map[string]any{"sub": "u-1", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	text, err := token.Mint(token.Key{Alg: "HS256", K: token.Secret(secret)}, nil, all)
 	if err != nil {
 		t.Fatal(err)
@@ -225,9 +224,9 @@ func (g *guarded) dial() net.Conn {
 }
 
 // private asks the admin port.
-func (g *guarded) private(method, target string) reply {
+func (g *guarded) private(target string) reply {
 	g.t.Helper()
-	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.admin+target, nil)
+	r, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, "http://"+g.admin+target, nil)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -246,7 +245,7 @@ func (g *guarded) private(method, target string) reply {
 // metric is the value of one series, as the text says it; "" if there is none.
 func (g *guarded) metric(series string) string {
 	g.t.Helper()
-	for line := range strings.Lines(g.private("GET", "/metrics").body) {
+	for line := range strings.Lines(g.private("/metrics").body) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), series+" "); ok {
 			return value
 		}

@@ -71,20 +71,27 @@ func (o *output) text(v *token.Verified) string {
 		return v.Provider()
 	case asExpiry:
 		return strconv.FormatInt(v.Expires().Unix(), 10)
+	default:
+		return o.claim(v.Claims())
 	}
+}
+
+// claim is the value of the first of the output's claims that is there.
+func (o *output) claim(claims map[string]any) string {
 	for _, name := range o.claims {
-		claim, ok := policy.Lookup(v.Claims(), name)
+		claim, ok := policy.Lookup(claims, name)
 		if !ok || claim == nil {
 			continue
 		}
-		if text, ok := claim.(string); ok {
-			if o.kind == asText {
-				return text
-			}
+		text, isText := claim.(string)
+		_, isList := claim.([]any)
+		switch {
+		case isText && o.kind == asText:
+			return text
+		case isText:
 			return asJSON(strings.Fields(text))
-		}
-		if _, list := claim.([]any); !list && o.kind == asList {
-			claim = []any{claim}
+		case o.kind == asList && !isList:
+			return asJSON([]any{claim})
 		}
 		return asJSON(claim)
 	}

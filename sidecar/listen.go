@@ -33,7 +33,7 @@ func (c *clientConn) raw() error {
 	if c.Conn == nil {
 		return nil
 	}
-	return c.Conn.Raw()
+	return c.Raw()
 }
 
 // CloseWrite ends the answer's direction.

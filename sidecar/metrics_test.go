@@ -22,7 +22,7 @@ func TestMetricsNamesAndCap(t *testing.T) {
 	expired := time.Now().Add(-5 * time.Second)
 	g.do("GET", "/x", nil, "Authorization", bearer(mint(t, map[string]any{"role": "teacher", "exp": expired.Unix(), "iat": expired.Unix() - 60})))
 	g.do("GET", "/x", nil, "Authorization", bearer(mint(t, map[string]any{"exp": expired.Unix() - 60, "iat": expired.Unix() - 100})))
-	text := g.private("GET", "/metrics").body
+	text := g.private("/metrics").body
 	for _, want := range []string{
 		`gatepost_requests_total{decision="allow",policy="chat",reason="ok"} 301`,
 		`gatepost_requests_total{decision="deny",policy="chat",reason="rule_denied"} 301`,
@@ -65,7 +65,7 @@ func TestMetricsForgetOldNames(t *testing.T) {
 		g.write("policy.yaml", g.policy)
 		await(t, "the reload", func() bool { return g.metric(`gatepost_config_reloads_total{result="ok"}`) != seen })
 	}
-	text := g.private("GET", "/metrics").body
+	text := g.private("/metrics").body
 	for _, old := range []string{`"local"`, `"admins-only"`, `"chat"`} {
 		if strings.Contains(text, old) {
 			t.Errorf("%s is still in /metrics", old)
@@ -86,7 +86,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	keep(g.do("GET", "/x", nil, "Authorization", token))
 	g.write("keys/agent-jwt/current", testSecret[:20])
 	await(t, "the short secret is refused", func() bool { return g.metric(`gatepost_config_reloads_total{result="secret_too_short"}`) == "1" })
-	everything := answers.String() + g.logs.String() + g.private("GET", "/metrics").body + g.private("GET", "/state?nonce=1").body
+	everything := answers.String() + g.logs.String() + g.private("/metrics").body + g.private("/state?nonce=1").body
 	for name, secret := range map[string]string{
 		"the secret":            testSecret[:20],
 		"the secret in base64":  base64.StdEncoding.EncodeToString([]byte(testSecret))[:24],
@@ -135,7 +135,7 @@ func TestTooManyAtOnce(t *testing.T) {
 	results := make(chan int, 2)
 	for range 2 {
 		go func() {
-			res, err := http.Get("http://" + g.addr + "/health") //nolint:noctx // ends with the test's agent
+			res, err := http.Get("http://" + g.addr + "/health")
 			if err != nil {
 				results <- 0
 				return

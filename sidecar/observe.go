@@ -72,6 +72,7 @@ func (s *Sidecar) countToken(o *token.Outcome, now time.Time) {
 		s.ledger.accepted(o.Provider, o.KID, now)
 	case policy.Expired:
 		m.expiredAge.WithLabelValues(o.Provider).Observe(o.ExpiredFor.Seconds())
+	default: // refused for another reason: counted as a request
 	}
 }
 

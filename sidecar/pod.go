@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -22,7 +21,7 @@ func (s *Sidecar) bindPod(ctx context.Context) ([]*listener, error) {
 	var bound []*listener
 	for _, port := range s.config.Guards {
 		for _, address := range s.config.PodIPs {
-			l, err := s.bind(ctx, netip.AddrPortFrom(address, uint16(port)))
+			l, err := s.bind(ctx, netip.AddrPortFrom(address, port))
 			if err != nil {
 				closeAll(bound)
 				if errors.Is(err, syscall.EADDRINUSE) {
@@ -75,7 +74,7 @@ func (s *Sidecar) holdOthers(ctx context.Context, serve func(*listener)) {
 			l, err := s.bind(ctx, at)
 			if err != nil {
 				if !failed[at] {
-					s.log.Warn("address is not guarded yet", "address", at.String(), "error", err.Error(), "retry_seconds", strconv.Itoa(int(rebindInterval.Seconds())))
+					s.log.WarnContext(ctx, "address is not guarded yet", "address", at.String(), "error", err.Error(), "retry_seconds", int(rebindInterval.Seconds()))
 				}
 				failed[at] = true
 				continue
@@ -114,7 +113,7 @@ func (s *Sidecar) otherAddresses() []netip.AddrPort {
 				at = at.WithZone(card.Name)
 			}
 			for _, port := range s.config.Guards {
-				others = append(others, netip.AddrPortFrom(at, uint16(port)))
+				others = append(others, netip.AddrPortFrom(at, port))
 			}
 		}
 	}

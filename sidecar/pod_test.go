@@ -67,7 +67,7 @@ func startPod(t *testing.T) (g *guarded, port int) {
 	t.Cleanup(g.agent.server.Close)
 	g.run(Config{
 		PolicyFile: filepath.Join(g.dir, "policy.json"), KeysFile: filepath.Join(g.dir, "keys.json"),
-		PodIPs: []netip.Addr{podAddress}, Guards: []int{port}, Admin: "127.0.0.2:0", PodUID: "uid-1",
+		PodIPs: []netip.Addr{podAddress}, Guards: []uint16{uint16(port)}, Admin: "127.0.0.2:0", PodUID: "uid-1",
 		Probes: []policy.Probe{{Port: port, Method: "GET", Path: "/ready"}},
 		Log:    slog.New(slog.NewJSONHandler(g.logs, nil)),
 	})
@@ -93,12 +93,12 @@ func TestPodStartsWithoutItsBundleAndRefuses(t *testing.T) {
 	if got.status != 503 || got.body != `{"detail":"Authentication temporarily unavailable"}` || got.header.Get("Retry-After") != "5" {
 		t.Errorf("without a policy: %d %s %v", got.status, got.body, got.header)
 	}
-	if ready := g.private("GET", "/readyz"); ready.status != 503 {
+	if ready := g.private("/readyz"); ready.status != 503 {
 		t.Errorf("readyz: %d, want 503", ready.status)
 	}
 	g.write("policy.json", podPolicy)
 	g.write("keys.json", podKeys(t, 7, "1-abc"))
-	await(t, "readiness", func() bool { return g.private("GET", "/readyz").status == 200 })
+	await(t, "readiness", func() bool { return g.private("/readyz").status == 200 })
 	now := time.Now()
 	auth := bearer(g.podToken(map[string]any{"sub": "s", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix()}))
 	if got := g.do("GET", "/x", nil, "Authorization", auth); got.status != 200 || got.body != "/x for s" {
@@ -117,7 +117,7 @@ func TestPodObeysTheSigningKeysLifetime(t *testing.T) {
 	g, _ := startPod(t)
 	g.write("policy.json", podPolicy)
 	g.write("keys.json", podKeys(t, 7, "1-abc"))
-	await(t, "readiness", func() bool { return g.private("GET", "/readyz").status == 200 })
+	await(t, "readiness", func() bool { return g.private("/readyz").status == 200 })
 	now := time.Now()
 	long := bearer(g.podToken(map[string]any{"sub": "s", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}))
 	if got := g.do("GET", "/x", nil, "Authorization", long); got.status != 401 || g.logs.find("request")["reason"] != "lifetime_exceeded" {
@@ -128,18 +128,18 @@ func TestPodObeysTheSigningKeysLifetime(t *testing.T) {
 func TestStateIsSigned(t *testing.T) {
 	t.Parallel()
 	g, _ := startPod(t)
-	if got := g.private("GET", "/state?nonce=n1"); got.status != 503 {
+	if got := g.private("/state?nonce=n1"); got.status != 503 {
 		t.Errorf("before loading: %d, want 503", got.status)
 	}
 	g.write("policy.json", podPolicy)
 	g.write("keys.json", podKeys(t, 7, "1-abc"))
-	await(t, "readiness", func() bool { return g.private("GET", "/readyz").status == 200 })
+	await(t, "readiness", func() bool { return g.private("/readyz").status == 200 })
 	now := time.Now()
 	for range 3 {
 		g.do("GET", "/x", nil, "Authorization", bearer(g.podToken(map[string]any{"sub": "s", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix()})))
 	}
 	var state bundle.State
-	if err := json.Unmarshal([]byte(g.private("GET", "/state?nonce=n1").body), &state); err != nil {
+	if err := json.Unmarshal([]byte(g.private("/state?nonce=n1").body), &state); err != nil {
 		t.Fatal(err)
 	}
 	if !state.Verify(ackKey, "n1") || state.Verify(ackKey, "n2") || state.Verify([]byte("another key"), "n1") {
@@ -154,8 +154,8 @@ func TestStateIsSigned(t *testing.T) {
 		t.Errorf("state (-want +got)\n%s", diff)
 	}
 	g.write("keys.json", podKeys(t, 8, "2-def"))
-	await(t, "the next revision", func() bool { return strings.Contains(g.private("GET", "/state").body, `"revision":8`) })
-	if got := g.private("GET", "/state?nonce="+strings.Repeat("n", 200)); got.status != 400 {
+	await(t, "the next revision", func() bool { return strings.Contains(g.private("/state").body, `"revision":8`) })
+	if got := g.private("/state?nonce=" + strings.Repeat("n", 200)); got.status != 400 {
 		t.Errorf("an endless nonce: %d, want 400", got.status)
 	}
 }
@@ -191,7 +191,7 @@ func TestPortTakenIsSaid(t *testing.T) {
 	defer taken.Close()
 	s, err := New(Config{
 		PolicyFile: t.TempDir() + "/policy.json", KeysFile: t.TempDir() + "/keys.json",
-		PodIPs: []netip.Addr{podAddress}, Guards: []int{port}, Admin: "127.0.0.2:0",
+		PodIPs: []netip.Addr{podAddress}, Guards: []uint16{uint16(port)}, Admin: "127.0.0.2:0",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -93,7 +93,7 @@ func (s *Sidecar) serveUntil(ctx context.Context, guarded []*listener, private [
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.drain(server)
+	s.drain(server) //nolint:contextcheck // it begins when ctx has ended
 	cancel()
 	_ = admin.Close() // nobody is owed an answer there
 	group.Wait()

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -72,7 +73,7 @@ func (x *exchange) drain() bool {
 		return false
 	}
 	_, err := io.CopyN(io.Discard, x.body, drainBytes+1)
-	return err == io.EOF && x.control().SetReadDeadline(time.Time{}) == nil
+	return errors.Is(err, io.EOF) && x.control().SetReadDeadline(time.Time{}) == nil
 }
 
 // linger ends the answer's direction and discards what the client still sends.

@@ -40,9 +40,9 @@ func events(next <-chan string, gone chan<- error) http.Handler {
 
 // open sends a request with a token and returns its answer as soon as its head
 // is there.
-func (g *guarded) open(ctx context.Context, target string) *http.Response {
+func (g *guarded) open(ctx context.Context) *http.Response {
 	g.t.Helper()
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+g.addr+target, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/events", nil)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -59,7 +59,8 @@ func (g *guarded) open(ctx context.Context, target string) *http.Response {
 func TestEventsArriveOneByOne(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone)})
-	res := g.open(t.Context(), "/events") // returns before any event is sent
+	res := g.open(t.Context()) // returns before any event is sent
+	defer res.Body.Close()
 	in := bufio.NewReader(res.Body)
 	for _, event := range []string{"first", "second"} {
 		next <- event
@@ -85,7 +86,8 @@ func TestClientThatLeavesReachesTheAgent(t *testing.T) {
 	g := start(t, setup{agent: events(next, gone)})
 	before := runtime.NumGoroutine()
 	ctx, leave := context.WithCancel(t.Context())
-	g.open(ctx, "/events")
+	res := g.open(ctx)
+	defer res.Body.Close()
 	leave()
 	select {
 	case <-gone:
@@ -143,7 +145,7 @@ func TestLargeUpload(t *testing.T) {
 	for name, known := range map[string]bool{"of known length": true, "in chunks": false} {
 		t.Run(name, func(t *testing.T) {
 			body := io.LimitReader(&repeater{block: block}, size)
-			r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+g.addr+"/x", body)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.addr+"/x", body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +185,7 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 		out := http.NewResponseController(w)
 		_ = out.EnableFullDuplex()
 		in := bufio.NewReader(r.Body)
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		_ = out.Flush()
 		for {
 			line, err := in.ReadString('\n')
@@ -200,6 +202,7 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer res.Body.Close()
 	in := bufio.NewReader(res.Body)
 	for i := range 3 {
 		fmt.Fprintf(conn, "2\r\n%d\n\r\n", i)
@@ -216,12 +219,12 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 func TestDrainLetsStreamsEnd(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone)})
-	res := g.open(t.Context(), "/events")
+	res := g.open(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.stop() }()
-	await(t, "readiness is off", func() bool { return g.private("GET", "/readyz").status == 503 })
+	await(t, "readiness is off", func() bool { return g.private("/readyz").status == 503 })
 	await(t, "new connections are refused", func() bool {
-		res, err := http.Get("http://" + g.addr + "/health") //nolint:noctx // the error is what is waited for
+		res, err := http.Get("http://" + g.addr + "/health")
 		if err == nil {
 			res.Body.Close()
 		}
@@ -240,7 +243,7 @@ func TestDrainLetsStreamsEnd(t *testing.T) {
 func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone), config: func(c *Config) { c.DrainTimeout = 300 * time.Millisecond }})
-	res := g.open(t.Context(), "/events")
+	res := g.open(t.Context())
 	began := time.Now()
 	if err := g.stop(); err != nil {
 		t.Errorf("Run: %v", err)
@@ -256,19 +259,19 @@ func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 
 func TestDrainIsAskedForOnTheAdminPort(t *testing.T) {
 	g := start(t, setup{})
-	if got := g.private("GET", "/readyz"); got.status != 200 {
+	if got := g.private("/readyz"); got.status != 200 {
 		t.Fatalf("readyz: %d", got.status)
 	}
-	if got := g.private("GET", "/drain"); got.status != 405 {
+	if got := g.private("/drain"); got.status != 405 {
 		t.Errorf("GET /drain: %d, want 405", got.status)
 	}
 	if err := Drain(t.Context(), g.admin); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.private("GET", "/readyz"); got.status != 503 || got.body != "draining\n" {
+	if got := g.private("/readyz"); got.status != 503 || got.body != "draining\n" {
 		t.Errorf("readyz after drain: %d %q", got.status, got.body)
 	}
-	if got := g.private("GET", "/healthz"); got.status != 200 {
+	if got := g.private("/healthz"); got.status != 200 {
 		t.Errorf("healthz after drain: %d", got.status)
 	}
 	if got := g.do("GET", "/health", nil); got.status != 200 {

@@ -3,7 +3,7 @@ package sidecar
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 asks for it
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -23,7 +23,7 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no handshake", http.StatusUpgradeRequired)
 		return
 	}
-	hash := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see above
+	hash := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
@@ -55,7 +55,7 @@ func (g *guarded) handshake(early string, header ...string) (net.Conn, *bufio.Re
 func TestWebSocketEchoes(t *testing.T) {
 	g := start(t, setup{agent: echo})
 	conn, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
-	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || res.Header.Get("X-Auth-Seen") != "u-1" {
+	if res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || res.Header.Get("X-Auth-Seen") != "u-1" {
 		t.Fatalf("%v", res)
 	}
 	frame := bytes.Repeat([]byte("\x82\x7e\x10\x00 some bytes \n\r\n\r\n with line ends \x00"), 5000)
@@ -80,7 +80,7 @@ func TestWebSocketBytesSentEarlyAreNotLost(t *testing.T) {
 	g := start(t, setup{agent: echo})
 	_, in, res := g.handshake("early bytes", "Authorization", bearer(teacher(t)))
 	back := make([]byte, len("early bytes"))
-	if _, err := io.ReadFull(in, back); res.StatusCode != 101 || err != nil || string(back) != "early bytes" {
+	if _, err := io.ReadFull(in, back); res.StatusCode != http.StatusSwitchingProtocols || err != nil || string(back) != "early bytes" {
 		t.Errorf("%d %q %v", res.StatusCode, back, err)
 	}
 }
@@ -127,7 +127,7 @@ func TestWebSocketEndsWithTheAgent(t *testing.T) {
 		}
 	})})
 	_, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
-	if rest, err := io.ReadAll(in); res.StatusCode != 101 || err != nil || string(rest) != "bye" {
+	if rest, err := io.ReadAll(in); res.StatusCode != http.StatusSwitchingProtocols || err != nil || string(rest) != "bye" {
 		t.Errorf("%d %q %v", res.StatusCode, rest, err)
 	}
 }
@@ -135,7 +135,7 @@ func TestWebSocketEndsWithTheAgent(t *testing.T) {
 func TestDrainCutsOffWebSockets(t *testing.T) {
 	g := start(t, setup{agent: echo, config: func(c *Config) { c.DrainTimeout = 300 * time.Millisecond }})
 	_, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
-	if res.StatusCode != 101 {
+	if res.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(res.Status)
 	}
 	if err := g.stop(); err != nil {

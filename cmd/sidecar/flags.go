@@ -76,12 +76,12 @@ func parseGuard(text string, c *sidecar.Config) error {
 	return err
 }
 
-func parsePort(text string) (int, error) {
-	port, err := strconv.Atoi(text)
-	if err != nil || port < 1 || port > 65535 {
+func parsePort(text string) (uint16, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
 		return 0, fmt.Errorf("%q is not a port: 1 to 65535", text)
 	}
-	return port, nil
+	return uint16(port), nil
 }
 
 func parseProbe(text string, c *sidecar.Config) error {
@@ -91,6 +91,6 @@ func parseProbe(text string, c *sidecar.Config) error {
 	if err != nil || method == "" || !strings.HasPrefix(path, "/") {
 		return fmt.Errorf("%q is not a probe: write port:METHOD:/path", text)
 	}
-	c.Probes = append(c.Probes, policy.Probe{Port: port, Method: method, Path: path})
+	c.Probes = append(c.Probes, policy.Probe{Port: int(port), Method: method, Path: path})
 	return nil
 }

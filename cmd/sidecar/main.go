@@ -79,7 +79,7 @@ func guard(ctx context.Context, args []string, stderr io.Writer) int {
 	log.SetFlags(0)
 	log.SetOutput(telemetry.Bridge(logger, "log").Writer())
 	options.config.Log, options.config.Version = logger, version
-	s, err := sidecar.New(options.config)
+	s, err := sidecar.New(options.config) //nolint:contextcheck // requests have contexts of their own
 	if err != nil {
 		return complain(stderr, err, exitUsage)
 	}

@@ -31,7 +31,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		want = args[1]
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		res, err := http.Get(args[0]) //nolint:noctx // bounded by the loop
+		res, err := http.Get(args[0])
 		if err != nil {
 			continue
 		}

@@ -96,7 +96,7 @@ func read(stamps []stamp) (Files, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the paths are the operator's own
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, reason(err))
 	}
@@ -113,8 +113,7 @@ func readFile(path string) ([]byte, error) {
 
 // reason takes the path out of an error of package os, which the caller names.
 func reason(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

@@ -77,10 +77,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return c.handOn(p), nil
 		case c.broken != nil:
 			return 0, c.broken
-		case c.mode == inRaw && c.in == nil:
-			return c.Conn.Read(p)
-		case c.mode == inHead && !c.body.done() && c.in == nil:
-			return c.readBody(p)
+		case c.in == nil && c.passes():
+			return c.readOn(p)
 		case c.in != nil && c.advance():
 			continue
 		}
@@ -88,6 +86,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// passes reports whether the bytes to come go straight to the reader.
+func (c *Conn) passes() bool {
+	return c.mode == inRaw || c.mode == inHead && !c.body.done()
 }
 
 // handOn copies judged bytes to p and lets go of an empty buffer.
@@ -119,9 +122,12 @@ func (c *Conn) keep(p []byte) {
 	c.in.Write(p)
 }
 
-// readBody reads body bytes straight into p. It never asks for more than the
-// body has where that is known, and keeps what it read beyond.
-func (c *Conn) readBody(p []byte) (int, error) {
+// readOn reads raw or body bytes straight into p. It never asks for more than
+// the body has where that is known, and keeps what it read beyond.
+func (c *Conn) readOn(p []byte) (int, error) {
+	if c.mode == inRaw {
+		return c.Conn.Read(p)
+	}
 	if !c.body.chunked {
 		p = p[:min(int64(len(p)), c.body.left)]
 	}
@@ -278,7 +284,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 // SetDeadline sets the deadlines of Read and Write.
 func (c *Conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Raw hands on every further byte as it is: the protocol was switched (RFC 9110
