@@ -24,22 +24,22 @@ func TestAnswersAreTheContracts(t *testing.T) {
 		challenge      string
 		reason         string
 	}{
-		"no credential":                            {"GET", "/x", nil, 401, map[string]string{"detail": "Not authenticated"}, "Bearer", "missing_credential"},
-		"another scheme":                           {"GET", "/x", []string{"Authorization", "Basic dTpw"}, 401, map[string]string{"detail": "Not authenticated"}, "Bearer", "missing_credential"},
-		"an expired token":                         {"GET", "/x", []string{"Authorization", bearer(expired)}, 401, map[string]string{"detail": "Token has expired", "error": "invalid_token", "error_description": "The token has expired"}, invalid + `, error_description="The token has expired"`, "expired"},
-		"a wrong signature":                        {"GET", "/x", []string{"Authorization", bearer(mintWith(t, strings.Repeat("x", 32), nil))}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "signature_invalid"},
-		"no token at all":                          {"GET", "/x", []string{"Authorization", "Bearer a.b"}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "malformed_token"},
-		"a wrong token where anonymous is allowed": {"GET", "/public", []string{"Authorization", "Bearer a.b.c"}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "malformed_token"},
-		"two tokens":                               {"GET", "/x", []string{"Authorization", bearer(teacher(t)), "Authorization", bearer(teacher(t))}, 400, map[string]string{"detail": "Invalid request", "error": "invalid_request"}, `Bearer error="invalid_request"`, "ambiguous_credentials"},
-		"an ambiguous path":                        {"GET", "/a/%2e%2e/b", []string{"Authorization", bearer(teacher(t))}, 400, map[string]string{"detail": "Invalid request"}, "", "bad_request"},
-		"a rule that denies":                       {"GET", "/admin/x", []string{"Authorization", bearer(teacher(t))}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
-		"a missing role":                           {"GET", "/x", []string{"Authorization", bearer(mint(t, map[string]any{"role": "student"}))}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
-		"another tenant":                           {"GET", "/tenant", []string{"Authorization", bearer(mint(t, map[string]any{"tenant_id": "a"})), "X-Tenant-ID", "b"}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
-		"TRACE":                                    {"TRACE", "/x", nil, 405, map[string]string{"detail": "Method not allowed"}, "", "method_not_allowed"},
-		"a token too large":                        {"GET", "/x", []string{"Authorization", "Bearer " + strings.Repeat("a", 17000)}, 431, map[string]string{"detail": "Request too large"}, "", "token_too_large"},
-		"a target too large":                       {"GET", "/" + strings.Repeat("a", 40000), nil, 414, map[string]string{"detail": "Request too large"}, "", "request_too_large"},
-		"a head too large":                         {"GET", "/x", []string{"X-Filler", strings.Repeat("a", 70000)}, 431, map[string]string{"detail": "Request too large"}, "", "request_too_large"},
-		"a HEAD without a token":                   {"HEAD", "/x", nil, 401, nil, "Bearer", "missing_credential"},
+		"no credential":                  {"GET", "/x", nil, 401, map[string]string{"detail": "Not authenticated"}, "Bearer", "missing_credential"},
+		"another scheme":                 {"GET", "/x", []string{"Authorization", "Basic dTpw"}, 401, map[string]string{"detail": "Not authenticated"}, "Bearer", "missing_credential"},
+		"an expired token":               {"GET", "/x", []string{"Authorization", bearer(expired)}, 401, map[string]string{"detail": "Token has expired", "error": "invalid_token", "error_description": "The token has expired"}, invalid + `, error_description="The token has expired"`, "expired"},
+		"a wrong signature":              {"GET", "/x", []string{"Authorization", bearer(mintWith(t, strings.Repeat("x", 32), nil))}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "signature_invalid"},
+		"no token at all":                {"GET", "/x", []string{"Authorization", "Bearer a.b"}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "malformed_token"},
+		"a wrong token on a public path": {"GET", "/public", []string{"Authorization", "Bearer a.b.c"}, 401, map[string]string{"detail": "Invalid token", "error": "invalid_token"}, invalid, "malformed_token"},
+		"two tokens":                     {"GET", "/x", []string{"Authorization", bearer(teacher(t)), "Authorization", bearer(teacher(t))}, 400, map[string]string{"detail": "Invalid request", "error": "invalid_request"}, `Bearer error="invalid_request"`, "ambiguous_credentials"},
+		"an ambiguous path":              {"GET", "/a/%2e%2e/b", []string{"Authorization", bearer(teacher(t))}, 400, map[string]string{"detail": "Invalid request"}, "", "bad_request"},
+		"a rule that denies":             {"GET", "/admin/x", []string{"Authorization", bearer(teacher(t))}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
+		"a missing role":                 {"GET", "/x", []string{"Authorization", bearer(mint(t, map[string]any{"role": "student"}))}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
+		"another tenant":                 {"GET", "/tenant", []string{"Authorization", bearer(mint(t, map[string]any{"tenant_id": "a"})), "X-Tenant-ID", "b"}, 403, map[string]string{"detail": "Insufficient permissions"}, "", "rule_denied"},
+		"TRACE":                          {"TRACE", "/x", nil, 405, map[string]string{"detail": "Method not allowed"}, "", "method_not_allowed"},
+		"a token too large":              {"GET", "/x", []string{"Authorization", "Bearer " + strings.Repeat("a", 17000)}, 431, map[string]string{"detail": "Request too large"}, "", "token_too_large"},
+		"a target too large":             {"GET", "/" + strings.Repeat("a", 40000), nil, 414, map[string]string{"detail": "Request too large"}, "", "request_too_large"},
+		"a head too large":               {"GET", "/x", []string{"X-Filler", strings.Repeat("a", 70000)}, 431, map[string]string{"detail": "Request too large"}, "", "request_too_large"},
+		"a HEAD without a token":         {"HEAD", "/x", nil, 401, nil, "Bearer", "missing_credential"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(g.agent.requests())

@@ -38,9 +38,9 @@ func events(next <-chan string, gone chan<- error) http.Handler {
 	})
 }
 
-// open sends a request with a token and returns its answer as soon as its head
-// is there.
-func (g *guarded) open(ctx context.Context) *http.Response {
+// open sends a request with a token and returns the body of its answer as soon
+// as the head is there.
+func (g *guarded) open(ctx context.Context) *bufio.Reader {
 	g.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/events", nil)
 	if err != nil {
@@ -53,15 +53,13 @@ func (g *guarded) open(ctx context.Context) *http.Response {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { res.Body.Close() })
-	return res
+	return bufio.NewReader(res.Body)
 }
 
 func TestEventsArriveOneByOne(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone)})
-	res := g.open(t.Context()) // returns before any event is sent
-	defer res.Body.Close()
-	in := bufio.NewReader(res.Body)
+	in := g.open(t.Context()) // returns before any event is sent
 	for _, event := range []string{"first", "second"} {
 		next <- event
 		if line, err := in.ReadString('\n'); err != nil || line != "data: "+event+"\n" {
@@ -86,8 +84,7 @@ func TestClientThatLeavesReachesTheAgent(t *testing.T) {
 	g := start(t, setup{agent: events(next, gone)})
 	before := runtime.NumGoroutine()
 	ctx, leave := context.WithCancel(t.Context())
-	res := g.open(ctx)
-	defer res.Body.Close()
+	g.open(ctx)
 	leave()
 	select {
 	case <-gone:
@@ -219,7 +216,7 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 func TestDrainLetsStreamsEnd(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone)})
-	res := g.open(t.Context())
+	body := g.open(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.stop() }()
 	await(t, "readiness is off", func() bool { return g.private("/readyz").status == 503 })
@@ -232,7 +229,7 @@ func TestDrainLetsStreamsEnd(t *testing.T) {
 	})
 	next <- "still there"
 	close(next)
-	if text, err := io.ReadAll(res.Body); err != nil || string(text) != "data: still there\n\n" {
+	if text, err := io.ReadAll(body); err != nil || string(text) != "data: still there\n\n" {
 		t.Errorf("the stream ended with %q, %v", text, err)
 	}
 	if err := <-ended; err != nil {
@@ -243,7 +240,7 @@ func TestDrainLetsStreamsEnd(t *testing.T) {
 func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 	next, gone := make(chan string), make(chan error, 1)
 	g := start(t, setup{agent: events(next, gone), config: func(c *Config) { c.DrainTimeout = 300 * time.Millisecond }})
-	res := g.open(t.Context())
+	body := g.open(t.Context())
 	began := time.Now()
 	if err := g.stop(); err != nil {
 		t.Errorf("Run: %v", err)
@@ -251,7 +248,7 @@ func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("draining took %v", took)
 	}
-	if _, err := io.ReadAll(res.Body); err == nil {
+	if _, err := io.ReadAll(body); err == nil {
 		t.Error("the stream that was cut off ended as if it were complete")
 	}
 	<-gone
