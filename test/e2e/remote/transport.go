@@ -144,7 +144,7 @@ func (t *Transport) fail(err error) {
 
 // answer is one answer as it arrives: the head by next, then the body by Read.
 type answer struct {
-	ctx       context.Context //nolint:containedctx // it is the request's, and the body outlives the call, as with net/http
+	ctx       context.Context // of the request: the body is read after the call, as with net/http
 	transport *Transport
 	id        uint64
 	more      chan struct{} // capacity one: something was added

@@ -25,9 +25,12 @@ type Callers struct {
 
 // StartCallers starts the callers' pods and joins them.
 func (s *Stage) StartCallers(ctx context.Context) (*Callers, error) {
-	if err := s.Create(ctx,
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: callersNamespace}},
-		s.callerPod("pod", false), s.callerPod("node", true)); err != nil {
+	err := Eventually(ctx, time.Minute, func(ctx context.Context) error { // an earlier run's may still be ending
+		return s.Create(ctx,
+			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: callersNamespace}},
+			s.callerPod("pod", false), s.callerPod("node", true))
+	})
+	if err != nil {
 		return nil, err
 	}
 	if _, err := s.Kubectl(ctx, "-n", callersNamespace, "wait", "--for=condition=Ready", "pod/pod", "pod/node", "--timeout=2m"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Window struct {
 	Guarded int           // requests that the guard answered
 	Reached int           // requests that the agent answered itself
 	Outside int           // of those: with no sidecar down
+	Open    []string      // the pods whose agent was reached
 	Longest time.Duration // from the first to the last answer of the agent between two of the guard's
 	Alarms  []string      // what the policy's Enforced condition said when it was not True, in order
 	Settled bool          // in the end the guard answers everywhere
@@ -38,17 +40,24 @@ func (w Window) Findings() []Finding {
 	if len(w.Alarms) > 0 {
 		alarm = w.Alarms[0]
 	}
-	raised := false
-	for _, a := range w.Alarms {
-		raised = raised || strings.HasPrefix(a, v1alpha1.ConditionEnforced+"=False/"+v1alpha1.ReasonPortTaken)
-	}
+	unseen := w.unseen()
 	return []Finding{
 		found(w.Kills >= 20, "sidecars killed", strconv.Itoa(w.Kills)),
 		found(w.Guarded > 0, "requests that the guard answered", strconv.Itoa(w.Guarded)),
 		found(w.Outside == 0, "requests that reached the agent while its sidecar was up", strconv.Itoa(w.Outside)),
-		found(raised == (w.Reached > 0), "the alarm for a window through which "+strconv.Itoa(w.Reached)+" requests went", alarm),
+		found(len(unseen) == 0, fmt.Sprintf("the alarm for windows of %d pods, through which %d requests went", len(w.Open), w.Reached), alarm),
+		found(len(unseen) == 0, "pods whose window no alarm named", strconv.Itoa(len(unseen))),
 		found(w.Settled, "the guard in the end", strconv.FormatBool(w.Settled)),
 	}
+}
+
+// unseen are the pods whose agent was reached, and that no alarm named.
+func (w Window) unseen() []string {
+	return slices.DeleteFunc(slices.Clone(w.Open), func(pod string) bool {
+		return slices.ContainsFunc(w.Alarms, func(alarm string) bool {
+			return strings.HasPrefix(alarm, v1alpha1.ConditionEnforced+"=False/"+v1alpha1.ReasonPortTaken) && strings.Contains(alarm, pod)
+		})
+	})
 }
 
 // KillSidecars runs greedy agents and kills their sidecars, n times in all,
@@ -185,6 +194,9 @@ func (w *windowWatch) count(pod string, began time.Time, got answer, err error) 
 		}
 	default:
 		w.window.Reached++
+		if !slices.Contains(w.window.Open, pod) {
+			w.window.Open = append(w.window.Open, pod)
+		}
 		if !down {
 			w.window.Outside++
 		}
