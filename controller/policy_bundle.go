@@ -140,7 +140,8 @@ func (in bundleInput) number(file *keyring.File, policyJSON []byte) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	if in.last.file != nil && bytes.Equal(policyJSON, in.last.policyJSON) && bytes.Equal(same, in.last.secret.Data[v1alpha1.BundleKeysKey]) {
+	restored := in.last.revision() < in.floor // an older bundle, put back by hand
+	if in.last.file != nil && !restored && bytes.Equal(policyJSON, in.last.policyJSON) && bytes.Equal(same, in.last.secret.Data[v1alpha1.BundleKeysKey]) {
 		return same, nil
 	}
 	file.Revision = max(file.Revision, in.floor) + 1

@@ -42,6 +42,14 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 			t.Errorf("revision %d, data (-first +again):\n%s", again.view.revision, diff)
 		}
 	})
+	t.Run("a bundle that was restored from a backup gets a revision that sidecars take", func(t *testing.T) {
+		t.Parallel()
+		next := in
+		next.last, next.floor = writtenAs(first), 50
+		if got := planBundle(next).view.revision; got != 51 {
+			t.Errorf("revision %d, want 51", got)
+		}
+	})
 	t.Run("a changed key gets a higher revision", func(t *testing.T) {
 		t.Parallel()
 		next := in

@@ -121,8 +121,9 @@ func (r *policyReconciler) signingSource(ctx context.Context, namespace, name st
 	if secret == nil || foreign(secret, &key) {
 		return source, nil
 	}
-	if state, err := readState(secret); err == nil {
-		source.state = state
+	state, err := readState(secret)
+	if err == nil && state.Generation >= key.Status.KeyGeneration {
+		source.state = state // an older one was put back, and its keys may be revoked: it waits to be rebuilt
 	}
 	return source, nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -416,6 +417,83 @@ func TestALostStateIsRebuilt(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// Putting an old state Secret back resurrects neither a revoked nor a removed
+// key.
+func TestARestoredStateIsRebuilt(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	key := quickKey(ns, "tokens")
+	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
+	create(t, p)
+	create(t, key)
+	keyHas(t, key, ready, yes, v1alpha1.ReasonReady)
+	policyHas(t, p, programmed, yes, v1alpha1.ReasonProgrammed)
+	first := key.Status.ActiveKeyID
+	old := secretOf(t, ns, "tokens.gatepost-state")
+	rotateAndWait(t, key)
+	second := key.Status.ActiveKeyID
+	annotate(t, key, v1alpha1.AnnotationRevokeKey, second)
+	eventually(t, func() string {
+		if kids := kidsOf(t, p); slices.Contains(kids, first) || slices.Contains(kids, second) {
+			return fmt.Sprintf("the bundle holds %v", kids)
+		}
+		keyHas(t, key, ready, yes, v1alpha1.ReasonReady)
+		return ""
+	})
+	generation := key.Status.KeyGeneration
+	backup := old.DeepCopy()
+	change(t, backup, func(secret *corev1.Secret) { secret.Data = old.Data })
+	eventually(t, func() string {
+		if kids := kidsOf(t, p); slices.Contains(kids, first) || slices.Contains(kids, second) {
+			t.Fatalf("the bundle holds %v, which has %s (removed) or %s (revoked)", kids, first, second)
+		}
+		if state := stateOf(t, key); state.Generation <= generation {
+			return fmt.Sprintf("the state is of generation %d", state.Generation)
+		}
+		return ""
+	})
+	keyHas(t, key, ready, yes, v1alpha1.ReasonReady)
+	if kids := kidsOf(t, p); slices.Contains(kids, first) || slices.Contains(kids, second) {
+		t.Errorf("the bundle holds %v, which has %s (removed) or %s (revoked)", kids, first, second)
+	}
+	hasEvent(t, key, v1alpha1.ReasonRegressed, "restored")
+}
+
+// With nextKey, a change of the imported value finds its successor accepted
+// already.
+func TestTheNextImportedValueIsAcceptedBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
+	const now, next = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+	ns := world.cluster.Namespace(t)
+	secret := secretWith(ns, "laravel", map[string]string{"NOW": now, "NEXT": next})
+	create(t, secret)
+	key := signingKey(ns, "tokens")
+	key.Spec.ExportTo = nil
+	key.Spec.Source = v1alpha1.KeySource{
+		Type: v1alpha1.SourceSecretRef, SecretRef: &v1alpha1.ImportRef{Name: "laravel", Key: "NOW", NextKey: "NEXT"},
+	}
+	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
+	create(t, key)
+	create(t, p)
+	keyHas(t, key, rotating, yes, v1alpha1.ReasonPrePublishing)
+	policyHas(t, p, programmed, yes, v1alpha1.ReasonProgrammed)
+	before := kidsOf(t, p)
+	if len(before) != 2 {
+		t.Fatalf("the bundle holds %v, want the value of now and the next", before)
+	}
+	change(t, secret, func(secret *corev1.Secret) { secret.StringData = map[string]string{"NOW": next} })
+	eventually(t, func() string {
+		keyHas(t, key, ready, yes, v1alpha1.ReasonReady)
+		if key.Status.ActiveKeyID != before[1] {
+			return "the next value does not count as active"
+		}
+		return ""
+	})
+	if kids := kidsOf(t, p); !slices.Contains(kids, before[0]) {
+		t.Errorf("the value before is gone at once: %v", kids)
+	}
 }
 
 func TestAStateThatCannotBeReadIsLeftAlone(t *testing.T) {

@@ -107,7 +107,7 @@ func waitFor(t *testing.T, stderr *log, ended <-chan int, probe func() error) {
 func getOK(url string) error { return getContaining(url, "") }
 
 func getContaining(url, part string) error {
-	response, err := http.Get(url) //nolint:noctx // a test's own poll, bounded by its deadline
+	response, err := http.Get(url)
 	if err != nil {
 		return err
 	}
