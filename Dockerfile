@@ -18,7 +18,7 @@ ARG TARGETOS TARGETARCH
 ARG VERSION=dev
 ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=readonly"
 RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -o /out/ -ldflags "-s -w -buildid= -X main.version=${VERSION} -X gatepost.dev/gatepost/internal/telemetry.version=${VERSION}" \
+    go build -o /out/ -ldflags "-s -w -buildid= -X main.version=${VERSION}" \
     ./cmd/sidecar ./cmd/controller
 
 # The sidecar runs as a user of its own in every agent's pod; remote key sets

@@ -23,13 +23,12 @@ build: ## sidecar, controller and gatepost into bin/
 test: ## everything CI runs: units, race, control-plane tests, a real node
 	go vet -tags cluster,e2e ./...
 	go test ./...
-	CGO_ENABLED=1 go test -race ./policy/... ./token/... ./sidecar/... ./internal/... ./issuer/... 2>/dev/null || \
-	CGO_ENABLED=1 go test -race $$(go list ./policy/... ./token/... ./sidecar/... ./internal/...)
+	CGO_ENABLED=1 go test -race ./policy/... ./token/... ./sidecar/... ./internal/filewatch/... ./internal/keyring/... ./controller/...
 	test/cluster/build
 	go -C test/cluster/image test ./...
 	go -C test/cluster/kube test -vet=off ./internal/pki/
-	go test -tags cluster -p 1 -count 1 ./...
-	go test -tags e2e -p 1 -count 1 -timeout 30m -v -run '$(RUN)' ./test/cluster ./test/e2e
+	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./charts/... ./test/cluster
+	go test -tags e2e -p 1 -count 1 -timeout 40m -v -run '$(RUN)' ./test/cluster ./test/e2e
 
 .PHONY: lint
 lint: ## golangci-lint, built from its own module
