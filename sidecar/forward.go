@@ -116,6 +116,9 @@ func (s *Sidecar) receive(res *http.Response) error {
 	x, _ := res.Request.Context().Value(exchangeKey{}).(*exchange)
 	x.site().cors.replace(res.Header, x.r.Header)
 	delete(res.Header, "X-Gatepost-Decision")
+	if _, ok := res.Header["Content-Type"]; !ok {
+		x.w.Header()["Content-Type"] = nil // or net/http would guess one
+	}
 	x.w.eager, x.w.expected = true, res.ContentLength
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
@@ -140,6 +143,10 @@ func (s *Sidecar) giveUp(_ http.ResponseWriter, r *http.Request, err error) {
 		x.w.status = statusClientGone
 	default:
 		x.upstream = upstreamErrorKind(err)
+		if x.upstream == "connect" && s.health.Draining() {
+			x.answer(overloaded) // the agent has gone before us
+			return
+		}
 		x.answer(agentUnavailable)
 	}
 }

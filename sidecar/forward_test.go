@@ -280,3 +280,39 @@ func TestBadAnswersOfTheAgent(t *testing.T) {
 		})
 	}
 }
+
+// An agent that says nothing about its answer's type is not spoken for.
+func TestAnswersWithoutATypeStayWithout(t *testing.T) {
+	g := start(t, setup{agent: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		_, _ = io.WriteString(w, "<html>")
+	})})
+	if got := g.do("GET", "/health", nil); got.status != 200 || got.header.Values("Content-Type") != nil {
+		t.Errorf("%d, Content-Type %q", got.status, got.header.Values("Content-Type"))
+	}
+}
+
+func TestAgentThatIsGoneWhileDrainingIs503(t *testing.T) {
+	g := start(t, setup{noAgent: true})
+	if err := Drain(t.Context(), g.admin); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.do("GET", "/health", nil); got.status != 503 || got.header.Get("Retry-After") != "2" || got.body != `{"detail":"Agent unavailable"}` {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+}
+
+// The agent may listen on either loopback address.
+func TestAgentOnTheOtherLoopbackAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("SKIPPED: no IPv6 loopback here: %v", err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	conn, err := dial(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}

@@ -175,5 +175,7 @@ func (x *exchange) beginStream(s *Sidecar, kind string) {
 
 // ServeHTTP serves one request of a guarded port.
 func (s *Sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.exchanges.Add(1)
+	defer s.exchanges.Add(-1)
 	s.serve(newExchange(w, r, s.current.Load(), time.Now()))
 }

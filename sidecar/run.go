@@ -127,18 +127,26 @@ func (s *Sidecar) drain(server *http.Server) {
 	ctx, cancel := context.WithTimeout(s.base, s.config.DrainTimeout)
 	defer cancel()
 	s.log.Info("draining", "requests", s.requests.Load(), "timeout_seconds", int(s.config.DrainTimeout.Seconds()))
-	err := server.Shutdown(ctx)
-	for err == nil && s.requests.Load() > 0 { // those that switched protocols
-		select {
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	if err != nil {
+	_ = server.Shutdown(ctx) // what is left is seen below
+	if !s.idle(ctx) {        // those that switched protocols are not the server's any more
 		s.log.Warn("requests are cut off", "requests", s.requests.Load())
 	}
 	s.stop()
 	_ = server.Close() // what is left has no claim to an orderly end
+	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.idle(ctx) // their records are still to be written
 	s.log.Info("drained")
+}
+
+// idle waits until no exchange is left, no longer than ctx.
+func (s *Sidecar) idle(ctx context.Context) bool {
+	for s.exchanges.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return true
 }

@@ -35,6 +35,7 @@ type Sidecar struct {
 	serve    handler
 
 	requests    atomic.Int64 // under way
+	exchanges   atomic.Int64 // the same until their connection is settled and their record written
 	connections atomic.Int64 // open
 
 	base context.Context // of every request; its end cuts off what is left of them

@@ -2,10 +2,8 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 )
 
@@ -31,7 +29,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	conn, err := dialer.DialContext(ctx, network, address)
 	host, port, splitErr := net.SplitHostPort(address)
-	if err == nil || splitErr != nil || host != "127.0.0.1" || !errors.Is(err, syscall.ECONNREFUSED) {
+	if err == nil || splitErr != nil || host != "127.0.0.1" || ctx.Err() != nil {
 		return conn, err
 	}
 	if other, otherErr := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); otherErr == nil {

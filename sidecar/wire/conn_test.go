@@ -101,6 +101,7 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"a target beyond ASCII":                      {"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", refused(badTarget)},
 		"a broken escape in the path":                {"GET /%2 HTTP/1.1\r\nHost: a\r\n\r\n", refused(badTarget)},
 		"CONNECT":                                    {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", refused(badMethod)},
+		"the method of a stand-in":                   {"REFUSED / HTTP/1.1\r\nHost: a\r\nX-Gatepost-Refused-Why: x\r\n\r\n", refused(badRequestLine)},
 		"no host":                                    {"GET / HTTP/1.1\r\n\r\n", refused(badHost)},
 		"two hosts":                                  {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", refused(badHost)},
 		"a host with a user":                         {"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", refused(badHost)},

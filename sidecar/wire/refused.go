@@ -7,7 +7,7 @@ import (
 )
 
 // refusedMethod is the method of the request that stands in for a refused one.
-// A client that sends it itself only refuses itself.
+// A client that sends it itself is refused.
 const refusedMethod = "REFUSED"
 
 // Headers of the stand-in request.
