@@ -100,6 +100,21 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 			t.Errorf("planned %+v, problems %+v", plan.view, plan.refs.problems)
 		}
 	})
+	t.Run("a policy without keys of its own needs none", func(t *testing.T) {
+		t.Parallel()
+		next := in
+		next.accepted = document(2, "a")
+		provider := &next.accepted.Spec.JWT.Providers[0]
+		provider.SecretRef, provider.Algorithms = nil, []policy.Algorithm{"RS256"}
+		provider.RemoteJWKS = &policy.RemoteJWKS{URI: "https://idp.example.com/jwks"}
+		if plan := planBundle(next); !plan.view.current || len(plan.refs.problems) > 0 {
+			t.Errorf("planned %+v, problems %+v", plan.view, plan.refs.problems)
+		}
+		next.accepted.Spec = policy.Spec{}
+		if plan := planBundle(next); !plan.view.current {
+			t.Errorf("an empty policy: planned %+v", plan.view)
+		}
+	})
 	t.Run("what a sidecar would refuse is not written", func(t *testing.T) {
 		t.Parallel()
 		next := in
