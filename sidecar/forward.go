@@ -129,7 +129,10 @@ func (s *Sidecar) receive(res *http.Response) error {
 	return nil
 }
 
-// giveUp answers when the agent did not.
+// giveUp answers when the agent did not. A client that has ended its direction
+// of the connection may have gone or may still be listening, which nobody can
+// tell: an agent must not work on for the first, so both get no answer at all,
+// and above all none that the agent never gave.
 func (s *Sidecar) giveUp(_ http.ResponseWriter, r *http.Request, err error) {
 	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
 	if x.w.hijacked {
@@ -137,10 +140,11 @@ func (s *Sidecar) giveUp(_ http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	switch {
-	case x.body.malformed.Load():
+	case x.malformed():
 		x.refuse(policy.BadRequest, badRequest)
 	case x.r.Context().Err() != nil:
 		x.w.status = statusClientGone
+		panic(http.ErrAbortHandler) // returning would make net/http answer 200
 	default:
 		x.upstream = upstreamErrorKind(err)
 		if x.upstream == "connect" && s.health.Draining() {

@@ -20,6 +20,18 @@ type clientConn struct {
 	port  int // the guarded port it came in on
 	close func()
 	once  sync.Once
+
+	malformed atomic.Bool // a body's chunks were not framed as they must be
+}
+
+// Read notes that a body is malformed before net/http knows that it is at an
+// end, so that whoever learns of the end also learns why.
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && errors.Is(err, wire.ErrChunk) {
+		c.malformed.Store(true)
+	}
+	return n, err
 }
 
 // Close closes the connection and gives its place free.

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-
-	"gatepost.dev/gatepost/sidecar/wire"
 )
 
 // response notes what is sent to the client. Flushing goes through
@@ -100,8 +98,6 @@ type watchedBody struct {
 	begun  atomic.Bool
 	ended  atomic.Bool
 	failed atomic.Bool // the client's bytes ended too early or were malformed
-
-	malformed atomic.Bool // they were malformed
 }
 
 // Read notes the body's end.
@@ -114,7 +110,13 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 	default:
 		b.failed.Store(true)
-		b.malformed.Store(errors.Is(err, wire.ErrChunk))
 	}
 	return n, err
+}
+
+// malformed reports whether the client's body was framed wrongly: package wire
+// said so, or reading it failed though the connection did not. net/http ends
+// the request's context before it reports that a connection failed.
+func (x *exchange) malformed() bool {
+	return x.conn.malformed.Load() || x.body.failed.Load() && x.r.Context().Err() == nil
 }
