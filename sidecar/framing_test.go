@@ -144,6 +144,22 @@ func TestLargeUnwantedBodies(t *testing.T) {
 	}
 }
 
+// The same holds when it was the head that was refused: what follows is thrown
+// away in pieces large enough to keep up with the client.
+func TestLargeBodiesAfterARefusedHead(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	conn := g.dial()
+	_, _ = io.WriteString(conn, "POST /x HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 40000000\r\n\r\n")
+	if n, err := io.Copy(conn, strings.NewReader(strings.Repeat("x", 40_000_000))); err != nil { // nothing is read before all of this is sent
+		t.Errorf("the connection broke after %d bytes: %v", n, err)
+	}
+	reply, _ := io.ReadAll(conn)
+	if !strings.HasPrefix(string(reply), "HTTP/1.1 400 ") || !strings.HasSuffix(string(reply), `{"detail":"Invalid request"}`) {
+		t.Errorf("the answer read is %q", reply)
+	}
+}
+
 func TestRefusalComesBeforeTheBody(t *testing.T) {
 	g := start(t, setup{})
 	for name, headers := range map[string]string{

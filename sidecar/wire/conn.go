@@ -32,6 +32,8 @@ type Conn struct {
 	scanned int           // leading bytes of in in which no head ends
 	broken  error         // what every further Read returns
 
+	discarded int64 // bytes thrown away after a refused head
+
 	deadlines sync.Mutex
 	outer     time.Time // the read deadline set from outside
 	own       time.Time // the deadline of the head that is being read
@@ -224,6 +226,9 @@ func (c *Conn) maxHead() int {
 // deadline, except while net/http reads the single byte by which it notices,
 // during a request, that the client has gone.
 func (c *Conn) fill(p []byte) error {
+	if c.mode == inRefused {
+		return c.discard(p)
+	}
 	space := p
 	if c.in != nil {
 		if c.mode == inHead && c.own.IsZero() && len(p) > 1 {
@@ -234,9 +239,6 @@ func (c *Conn) fill(p []byte) error {
 		space = space[:cap(space)]
 	}
 	n, err := c.Conn.Read(space)
-	if c.mode == inRefused {
-		return err
-	}
 	c.keep(space[:n])
 	if n > 0 {
 		return nil
