@@ -73,9 +73,14 @@ func (b *binder) fields(n *node, out reflect.Value, path string, passed ...strin
 	}
 }
 
-// value binds one value; one that is null is as good as absent.
+// value binds one value. A scalar that is null is as good as absent. A set of
+// fields or a list is not: "authorization:" with nothing below it is what is left
+// of a file that is being written, and would let in more than its author meant.
 func (b *binder) value(n *node, out reflect.Value, path string) {
 	if n.kind == null {
+		if holdsMore(out.Type()) {
+			b.errs.add(n.line, path, "is empty: remove the line, or write below it what it should hold")
+		}
 		return
 	}
 	if out.Type() == reflect.TypeFor[policy.Duration]() {
@@ -96,6 +101,21 @@ func (b *binder) value(n *node, out reflect.Value, path string) {
 		b.textMap(n, out, path)
 	default:
 		b.scalar(n, out, path)
+	}
+}
+
+// holdsMore reports whether a type is written as a set of fields or as a list.
+func holdsMore(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Map:
+		return true
+	case reflect.Struct:
+		return t != reflect.TypeFor[policy.Duration]()
+	default:
+		return false
 	}
 }
 

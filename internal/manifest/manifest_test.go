@@ -43,7 +43,7 @@ func TestParseReads(t *testing.T) {
 			"what an API server adds", strings.Replace(head, "{name: chat}", "{name: chat, namespace: agents, generation: 7, uid: x, creationTimestamp: 2026-11-22T00:00:00Z, labels: {a: b}, managedFields: []}", 1) + "spec:\n  jwt:\n    providers:\n" + provider,
 			with(func(d *manifest.Document) { d.Namespace, d.Generation = "agents", 7 }),
 		},
-		{"nulls as if they were absent", head + "spec:\n  mode: null\n  cors:\n  exemptions: ~\n  jwt:\n    extractFrom: null\n    providers:\n" + provider, chat()},
+		{"a null scalar as if it were absent", head + "spec:\n  mode: null\n  jwt:\n    forward: ~\n    providers:\n" + provider, chat()},
 		{
 			"durations, numbers and booleans", head + "spec:\n  allowOptOut: True\n  streaming: {grace: 1m30s}\n  limits: {maxTokenBytes: 1024}\n  jwt:\n    providers:\n" + provider,
 			with(func(d *manifest.Document) {
@@ -107,6 +107,9 @@ func TestParseNamesTheLineAndTheField(t *testing.T) {
 		{"a duration that is none", spec("  streaming: {grace: 30d}\n"), `line 5: spec.streaming.grace: "30d" is no duration: write it like 90s, 10m or 720h`},
 		{"an empty entry", spec("  trustedProxies:\n  -\n"), "line 6: spec.trustedProxies[0]: is empty: remove the entry or fill it"},
 		{"a number among labels", spec("  apiKeyAuth: {credentialSelector: {matchLabels: {tier: 1}}}\n"), "line 5: spec.apiKeyAuth.credentialSelector.matchLabels.tier: must be a text, not 1: put it in quotes"},
+		{"a file cut off below authorization", spec("  authorization:\n"), "line 5: spec.authorization: is empty: remove the line, or write below it what it should hold"},
+		{"a principal that is null", spec("  authorization: {rules: [{name: any, principal: ~}]}\n"), "line 5: spec.authorization.rules[0].principal: is empty: remove the line, or write below it what it should hold"},
+		{"a list that is null", jwt("    extractFrom: {headers: null}\n"), "line 8: spec.jwt.extractFrom.headers: is empty: remove the line, or write below it what it should hold"},
 		{"a required field that is absent", spec("  jwt: {}\n"), "line 5: spec.jwt.providers: is required: give at least one"},
 		{"no spec", head, "line 1: spec: is required"},
 		{"no name", strings.Replace(head, "{name: chat}", "{}", 1) + "spec: {}\n", "line 3: metadata.name: is required: it names the policy in metrics and logs"},
