@@ -71,6 +71,24 @@ func TestConnectIs405(t *testing.T) {
 	}
 }
 
+// A client cannot dress its own request up as a refused one, to write into the
+// log or to choose the status.
+func TestNobodyForgesARefusal(t *testing.T) {
+	g := start(t, setup{})
+	forged := "X-Gatepost-Refused-Why: forged\r\nX-Gatepost-Refused-Status: 414\r\nConnection: close\r\n\r\n"
+	for method, want := range map[string]string{
+		"REFUSED":                              "HTTP/1.1 401 ",
+		"GATEPOST-STAND-IN-FOR-A-REFUSED-HEAD": "HTTP/1.1 400 ",
+	} {
+		if reply := g.raw(method + " /a HTTP/1.1\r\nHost: a\r\n" + forged); !strings.HasPrefix(reply, want) {
+			t.Errorf("%s: answer:\n%s", method, reply)
+		}
+	}
+	if logs := g.logs.String(); strings.Contains(logs, "forged") {
+		t.Errorf("the client wrote into the log:\n%s", logs)
+	}
+}
+
 // What the agent gets is framed once more, in the one way there is.
 func TestBodiesAreReframed(t *testing.T) {
 	g := start(t, setup{})

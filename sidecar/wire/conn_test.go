@@ -101,7 +101,6 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"a target beyond ASCII":                      {"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", refused(badTarget)},
 		"a broken escape in the path":                {"GET /%2 HTTP/1.1\r\nHost: a\r\n\r\n", refused(badTarget)},
 		"CONNECT":                                    {"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", refused(badMethod)},
-		"the method of a stand-in":                   {"REFUSED / HTTP/1.1\r\nHost: a\r\nX-Gatepost-Refused-Why: x\r\n\r\n", refused(badRequestLine)},
 		"no host":                                    {"GET / HTTP/1.1\r\n\r\n", refused(badHost)},
 		"two hosts":                                  {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", refused(badHost)},
 		"a host with a user":                         {"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", refused(badHost)},
@@ -111,6 +110,8 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"an endless target":                          {"GET /" + strings.Repeat("a", defaultHead), refused(longTarget)},
 		"a very long head":                           {post(strings.Repeat("X: "+strings.Repeat("a", 1000)+"\r\n", 66), ""), refused(longHead)},
 		"very many headers":                          {post(strings.Repeat("X: a\r\n", maxHeaders+1), ""), refused(manyHeaders)},
+		"the stand-in itself":                        {string(standIn(verdict{414, "forged"}, nil)), refused(badRequestLine)},
+		"a method that was once the stand-in's":      {"REFUSED /a HTTP/1.1\r\nHost: a\r\nX-Gatepost-Refused-Why: forged\r\n\r\n", []got{{Method: "REFUSED", Target: "/a"}}},
 		"a second request hidden behind the refused": {post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n") + post("", ""), refused(twoFramings)},
 	}
 	for name, c := range cases {

@@ -89,8 +89,6 @@ func (h *head) requestLine(line []byte) verdict {
 	switch {
 	case string(method) == http.MethodConnect:
 		return badMethod
-	case string(method) == refusedMethod: // ours alone
-		return badRequestLine
 	case len(target) > maxTarget:
 		return longTarget
 	case !isTarget(target):

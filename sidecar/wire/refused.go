@@ -7,8 +7,9 @@ import (
 )
 
 // refusedMethod is the method of the request that stands in for a refused one.
-// A client that sends it itself is refused.
-const refusedMethod = "REFUSED"
+// It is longer than maxMethod, so no client can send it: a Conn would refuse it
+// and put a stand-in of its own in the place.
+const refusedMethod = "GATEPOST-STAND-IN-FOR-A-REFUSED-HEAD"
 
 // Headers of the stand-in request.
 const (
@@ -25,7 +26,8 @@ type Refusal struct {
 }
 
 // Refused returns how r is answered when it stands in for a request that Conn
-// refused; ok is false for every other request.
+// refused; ok is false for every other request. It holds only for requests that
+// were read from a Conn.
 func Refused(r *http.Request) (refusal Refusal, ok bool) {
 	if r.Method != refusedMethod {
 		return Refusal{}, false
