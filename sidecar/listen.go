@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -57,17 +58,25 @@ func (c *clientConn) CloseWrite() error {
 }
 
 // discard ends the answer's direction and throws away what the client still
-// sends, for a while. The connection is of no use afterwards.
-func (c *clientConn) discard(during time.Duration, most int64) {
+// sends, for a while. A client that sends more than most in that time is held
+// back by TCP to its end: closing at once could take its answer away. The
+// connection is of no use afterwards.
+func (c *clientConn) discard(ctx context.Context, during time.Duration, most int64) {
 	if c.Conn == nil {
 		return
 	}
 	_ = c.Conn.CloseWrite() // a connection that is gone needs no end
-	raw := c.Conn.Conn
-	if err := raw.SetReadDeadline(time.Now().Add(during)); err != nil {
+	raw, end := c.Conn.Conn, time.Now().Add(during)
+	if err := raw.SetReadDeadline(end); err != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, raw, most)
+	if _, err := io.CopyN(io.Discard, raw, most); err != nil {
+		return // the client has ended, or the time is over
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(end)):
+	}
 }
 
 // listener hands net/http connections that are read strictly and bounded in

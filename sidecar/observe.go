@@ -94,7 +94,7 @@ func (s *Sidecar) record(x *exchange) {
 	attrs = append(attrs,
 		slog.String("decision", x.decision), slog.String("reason", string(x.reason)),
 		slog.String("method", x.method()), slog.String("path", x.path()),
-		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.sent),
+		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.sent.Load()),
 		slog.Int64("duration_us", now.Sub(x.start).Microseconds()), slog.String("decision_id", x.id()),
 	)
 	text := func(key, value string) {
@@ -155,7 +155,7 @@ func (x *exchange) endStream(s *Sidecar) {
 	case x.cause != "":
 	case s.health.Draining() && s.base.Err() != nil:
 		x.cause = "drain"
-	case x.r.Context().Err() != nil:
+	case x.r.Context().Err() != nil, x.w.leaver.Load() == clientLeft:
 		x.cause = "client"
 	default:
 		x.cause = "agent"

@@ -15,20 +15,31 @@ type response struct {
 	http.ResponseWriter
 	conn     *clientConn
 	status   int
-	sent     int64 // body bytes
-	expected int64 // body bytes announced by the agent; -1: unknown
-	eager    bool  // flush what the agent sends before all of it is there
+	sent     atomic.Int64 // body bytes; a WebSocket's are counted beside the handler
+	expected int64        // body bytes announced by the agent; -1: unknown
+	eager    bool         // flush what the agent sends before all of it is there
 	hijacked bool
+	leaver   atomic.Int32 // which side ended a WebSocket first: one of the constants
 }
+
+// The sides of a WebSocket.
+const (
+	nobodyLeft int32 = iota
+	clientLeft
+	agentLeft
+)
 
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader notes the final status.
+// WriteHeader notes the status. An agent's interim answers end here: net/http
+// asks for a body itself when it is wanted, and all others are optional, would
+// reach clients that do not know them, and bring headers that nobody cleaned.
 func (w *response) WriteHeader(status int) {
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
-		w.status = status
+	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
+		return
 	}
+	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -39,8 +50,8 @@ func (w *response) Write(p []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	n, err := w.ResponseWriter.Write(p) //nolint:gosec // G705: the agent's answer, passed on as it is
-	w.sent += int64(n)
-	if err == nil && w.eager && w.sent < w.expected {
+	sent := w.sent.Add(int64(n))
+	if err == nil && w.eager && sent < w.expected {
 		err = http.NewResponseController(w.ResponseWriter).Flush()
 	}
 	return n, err
@@ -58,14 +69,15 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		_ = conn.Close() // the error to report is the other one
 		return nil, nil, err
 	}
-	return &hijackedConn{Conn: conn, early: buffered.Reader, sent: &w.sent}, buffered, nil
+	return &hijackedConn{Conn: conn, early: buffered.Reader, response: w}, buffered, nil
 }
 
-// hijackedConn reads first what net/http had already read.
+// hijackedConn reads first what net/http had already read, and notes which side
+// ends first. An agent that ends shows by what is done to the client then.
 type hijackedConn struct {
 	net.Conn
-	early *bufio.Reader
-	sent  *int64
+	early    *bufio.Reader
+	response *response
 }
 
 // Read reads buffered bytes, then the connection.
@@ -73,23 +85,39 @@ func (c *hijackedConn) Read(p []byte) (int, error) {
 	if n := c.early.Buffered(); n > 0 {
 		return c.early.Read(p[:min(n, len(p))])
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.left(clientLeft)
+	}
+	return n, err
 }
 
 // Write counts what the agent sends.
 func (c *hijackedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	*c.sent += int64(n)
+	c.response.sent.Add(int64(n))
+	if err != nil {
+		c.left(clientLeft)
+	}
 	return n, err
 }
 
 // CloseWrite passes the end of one direction on.
 func (c *hijackedConn) CloseWrite() error {
+	c.left(agentLeft)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
+
+// Close closes the connection.
+func (c *hijackedConn) Close() error {
+	c.left(agentLeft)
+	return c.Conn.Close()
+}
+
+func (c *hijackedConn) left(side int32) { c.response.leaver.CompareAndSwap(nobodyLeft, side) }
 
 // watchedBody notes how far a request's body was read. The transport may read
 // it beside the handler, so the notes are atomic.

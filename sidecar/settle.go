@@ -38,7 +38,7 @@ func (s *Sidecar) settle(next handler) handler {
 		if x.drain() {
 			return
 		}
-		x.linger()
+		x.conn.discard(s.base, lingerTime, lingerBytes)
 		panic(http.ErrAbortHandler) // the way to close a connection under net/http
 	}
 }
@@ -76,10 +76,7 @@ func (x *exchange) drain() bool {
 	return errors.Is(err, io.EOF) && x.control().SetReadDeadline(time.Time{}) == nil
 }
 
-// linger ends the answer's direction and discards what the client still sends.
-func (x *exchange) linger() { x.conn.discard(lingerTime, lingerBytes) }
-
-// lingerRefused does the same after a head that was refused: what follows is
+// lingerRefused ends the answer's direction after a head that was refused: what follows is
 // being discarded by the connection itself, until it ends.
 func (x *exchange) lingerRefused() {
 	_ = x.control().Flush()
