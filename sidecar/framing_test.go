@@ -41,6 +41,8 @@ func TestSuspiciousFramingEndsTheConnection(t *testing.T) {
 		"a version of another HTTP":  "GET /x HTTP/2.0\r\nHost: a\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
 		"a chunk with a sign":        post("Transfer-Encoding: chunked\r\n", "+4\r\nabcd\r\n0\r\n\r\n"+hidden),
 		"a chunk ended by line feed": post("Transfer-Encoding: chunked\r\n", "4\nabcd\n0\n\n"+hidden),
+		"chunks of little but cost":  post("Transfer-Encoding: chunked\r\n", strings.Repeat("1;"+strings.Repeat("e", 200)+"\r\nx\r\n", 200)+"0\r\n\r\n"+hidden),
+		"a trailer without a colon":  post("Transfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\nnocolon\r\n\r\n"+hidden),
 		"a chunk longer than said":   post("Transfer-Encoding: chunked\r\n", "4\r\nabcdef\r\n0\r\n\r\n"+hidden),
 	} {
 		t.Run(name, func(t *testing.T) {

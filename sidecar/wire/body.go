@@ -7,6 +7,9 @@ const (
 	maxChunkDigits = 15      // hexadecimal digits of a chunk size
 	maxExtension   = 256     // bytes of one chunk's extensions
 	maxTrailers    = 2 << 10 // bytes of the trailer section
+
+	chunkAllowance = 16       // bytes that a chunk may cost beside its data
+	maxExcess      = 16 << 10 // bytes that all chunks together may cost beyond that
 )
 
 // ErrChunk is what reading a body returns when its chunks are not framed
@@ -19,7 +22,9 @@ type body struct {
 	state   chunkState
 	left    int64 // bytes left of the body, or of the current chunk
 	count   int   // digits, extension bytes or trailer bytes seen so far
-	line    int   // bytes of the current trailer line
+	line    int   // bytes of the current line, of a chunk's size or a trailer
+	named   bool  // the current trailer line had its colon
+	excess  int64 // bytes that the chunks so far cost beyond what is allowed
 }
 
 // chunkState says what the next byte of a chunked body must be.
@@ -82,8 +87,7 @@ func (b *body) step(c byte) bool {
 	case chunkExtension:
 		return b.extension(c)
 	case chunkSizeLF:
-		b.count = 0
-		return b.expect(c, '\n', b.afterSize())
+		return b.weigh() && b.expect(c, '\n', b.afterSize())
 	case chunkDataCR:
 		return b.expect(c, '\r', chunkDataLF)
 	case chunkDataLF:
@@ -95,7 +99,7 @@ func (b *body) step(c byte) bool {
 		if b.line == 0 {
 			next = chunksDone
 		}
-		b.line = 0
+		b.line, b.named = 0, false
 		return b.expect(c, '\n', next)
 	default:
 		return false
@@ -111,6 +115,15 @@ func (b *body) afterSize() chunkState {
 	return chunkData
 }
 
+// weigh adds up what chunks cost beside their data, at the end of a size line. A
+// byte in each chunk is fine; extensions without end are not, nor does net/http
+// take them.
+func (b *body) weigh() bool {
+	b.excess = max(0, b.excess+int64(b.line+len(crlf)-chunkAllowance)-2*b.left)
+	b.count, b.line = 0, 0
+	return b.excess <= maxExcess
+}
+
 func (b *body) expect(c, want byte, next chunkState) bool {
 	b.state = next
 	return c == want
@@ -118,6 +131,9 @@ func (b *body) expect(c, want byte, next chunkState) bool {
 
 // size takes the digits of a chunk size and what ends them.
 func (b *body) size(c byte) bool {
+	if c != '\r' {
+		b.line++
+	}
 	digit := int64(-1)
 	switch {
 	case '0' <= c && c <= '9':
@@ -150,18 +166,26 @@ func (b *body) extension(c byte) bool {
 		return true
 	}
 	b.count++
+	b.line++
 	return c >= ' ' && c < 0x7f && b.count <= maxExtension
 }
 
 // trailer skips the trailer section, which nobody downstream will see. A line
-// begins with a token, never with a blank (RFC 9112 section 5.2).
+// is a name, a token with the colon right behind it, and a value (RFC 9112
+// section 5).
 func (b *body) trailer(c byte) bool {
 	if c == '\r' {
 		b.state = trailerLF
-		return true
+		return b.line == 0 || b.named
 	}
 	b.line++
 	b.count++
-	first := b.line > 1 || tokenBytes[c]
-	return first && (c >= ' ' || c == '\t') && c != 0x7f && b.count <= maxTrailers
+	if b.count > maxTrailers {
+		return false
+	}
+	if b.named {
+		return (c >= ' ' || c == '\t') && c != 0x7f
+	}
+	b.named = c == ':' && b.line > 1
+	return b.named || tokenBytes[c]
 }
