@@ -35,6 +35,9 @@ func TestSuspiciousFramingEndsTheConnection(t *testing.T) {
 		"a bare carriage return":     post("X: a\rTransfer-Encoding: chunked\r\n", smuggled),
 		"a null byte":                post("X: a\x00\r\n", hidden),
 		"two hosts":                  "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
+		"an empty host":              "GET /x HTTP/1.1\r\nHost: \r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
+		"no host, in HTTP 1.0":       "GET /x HTTP/1.0\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
+		"a host of brackets":         "GET /x HTTP/1.1\r\nHost: [[[::::\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
 		"an absolute target":         "GET http://b/x HTTP/1.1\r\nHost: a\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
 		"an asterisk":                "OPTIONS * HTTP/1.1\r\nHost: a\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
 		"a blank in the target":      "GET /x y HTTP/1.1\r\nHost: a\r\nOrigin: " + appOrigin + "\r\n" + auth + "\r\n" + hidden,
@@ -102,7 +105,7 @@ func TestBodiesAreReframed(t *testing.T) {
 		"a length": {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n" + auth + "Connection: close\r\n\r\nabc", false},
 		"chunks":   {"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n" + auth + "Connection: close\r\n\r\n1;x=y\r\na\r\n02\r\nbc\r\n0\r\n\r\n", true},
 		"a GET":    {"GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n" + auth + "Connection: close\r\n\r\nabc", false},
-		"HTTP 1.0": {"POST /x HTTP/1.0\r\nContent-Length: 3\r\n" + auth + "\r\nabc", false},
+		"HTTP 1.0": {"POST /x HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\n" + auth + "\r\nabc", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reply := g.raw(c.raw)

@@ -1,12 +1,17 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"net/netip"
+)
 
 var (
 	crlf  = []byte("\r\n")
 	space = []byte(" ")
 	colon = []byte(":")
 	comma = []byte(",")
+
+	newline = []byte("\n")
 )
 
 // is compares without letter case; lower is in lower case.
@@ -72,12 +77,37 @@ func isFieldValue(b []byte) bool {
 // isHost takes host names, IPv4 and bracketed IPv6 addresses with or without a
 // port. Nothing that needs decoding is one: user information, escapes, zones.
 func isHost(b []byte) bool {
-	for _, c := range b {
-		if !isAlnum(c) && c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' {
+	if len(b) > 0 && b[0] == '[' {
+		end := bytes.IndexByte(b, ']')
+		return end > 0 && isIPv6(b[1:end]) && isPort(b[end+1:])
+	}
+	name := b
+	if i := bytes.IndexByte(b, ':'); i >= 0 {
+		name = b[:i]
+	}
+	for _, c := range name {
+		if !isAlnum(c) && c != '.' && c != '-' && c != '_' {
 			return false
 		}
 	}
-	return true
+	return len(name) > 0 && isPort(b[len(name):])
+}
+
+// isPort takes what may follow a host: nothing, or a colon and a port number.
+func isPort(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	n, ok := digits(b[1:])
+	return b[0] == ':' && ok && n <= 0xffff
+}
+
+func isIPv6(b []byte) bool {
+	if bytes.IndexByte(b, '%') >= 0 {
+		return false
+	}
+	address, err := netip.ParseAddr(string(b))
+	return err == nil && address.Is6()
 }
 
 func isAlnum(c byte) bool {

@@ -303,8 +303,10 @@ func (c *Conn) Raw() error {
 
 // CloseWrite tells the client that no more bytes will come, and leaves the
 // other direction open.
-func (c *Conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *Conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(conn net.Conn) error {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

@@ -73,7 +73,8 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"a byte in every chunk":                      {post("Transfer-Encoding: chunked\r\n", strings.Repeat("1;a=b\r\na\r\n", 5000)+"0\r\n\r\n"), ok(strings.Repeat("a", 5000))},
 		"two trailers, one of them empty":            {post("Transfer-Encoding: chunked\r\n", "1\r\na\r\n0\r\nX:\r\nY:z:\tz\r\n\r\n"), ok("a")},
 		"two requests at once":                       {post("Content-Length: 1\r\n", "a") + post("Transfer-Encoding: chunked\r\n", "1\r\nb\r\n0\r\n\r\n"), append(ok("a"), ok("b")...)},
-		"a version 1.0 request without a host":       {"GET / HTTP/1.0\r\n\r\n", []got{{Method: "GET", Target: "/"}}},
+		"a version 1.0 request":                      {"GET / HTTP/1.0\r\nHost: a\r\n\r\n", []got{{Method: "GET", Target: "/"}}},
+		"a version 1.0 request without a host":       {"GET / HTTP/1.0\r\n\r\n", refused(badHost)},
 		"both framings":                              {post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), refused(twoFramings)},
 		"two equal lengths":                          {post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), refused(badLength)},
 		"a list of lengths":                          {post("Content-Length: 3, 3\r\n", "abc"), refused(badLength)},
@@ -84,7 +85,7 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"an unknown coding":                          {post("Transfer-Encoding: xchunked\r\n", ""), refused(badCoding)},
 		"a coding with a vertical tab":               {post("Transfer-Encoding: \vchunked\r\n", ""), refused(badHeader)},
 		"two codings":                                {post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", ""), refused(badCoding)},
-		"a coding in version 1.0":                    {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", refused(badCoding)},
+		"a coding in version 1.0":                    {"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", refused(badCoding)},
 		"a blank before the colon":                   {post("Transfer-Encoding : chunked\r\n", ""), refused(badHeader)},
 		"a continuation line":                        {post("X: a\r\n b\r\n", ""), refused(badHeader)},
 		"a line without a colon":                     {post("X\r\n", ""), refused(badHeader)},
@@ -246,11 +247,48 @@ func TestConnGoesRaw(t *testing.T) {
 	}
 }
 
+func TestHostsAreNamesOrAddresses(t *testing.T) {
+	for host, want := range map[string]bool{
+		"a":                   true,
+		"a.b-c_d.example.":    true,
+		"a:8000":              true,
+		"127.0.0.1:80":        true,
+		"[::1]":               true,
+		"[fd00::1]:8000":      true,
+		"[::ffff:10.0.0.1]":   true,
+		"":                    false,
+		":80":                 false,
+		"a:":                  false,
+		"a:b":                 false,
+		"a:80:80":             false,
+		"a:65536":             false,
+		"::1":                 false,
+		"[]":                  false,
+		"[::::]":              false,
+		"[[[::::":             false,
+		"[::1":                false,
+		"[::1]80":             false,
+		"[::1]]":              false,
+		"[10.0.0.1]":          false,
+		"[fe80::1%eth0]":      false,
+		"a]":                  false,
+		"u@a":                 false,
+		"a%2e":                false,
+		"a b":                 false,
+		"a,b":                 false,
+		"caf\xc3\xa9.example": false,
+	} {
+		if got := isHost([]byte(host)); got != want {
+			t.Errorf("%q is a host: %v, want %v", host, got, want)
+		}
+	}
+}
+
 // FuzzConn holds that whatever Conn lets through, net/http takes too, and that
 // both see the same requests however the bytes are cut.
 func FuzzConn(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3)
-	f.Add("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n3;a\r\nabc\r\n0\r\nx: y\r\n\r\nGET /b HTTP/1.0\r\n\r\n", 1)
+	f.Add("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n3;a\r\nabc\r\n0\r\nx: y\r\n\r\nGET /b HTTP/1.0\r\nHost: a\r\n\r\n", 1)
 	f.Add("POST /a%41?b#c HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nxx", 9)
 	f.Fuzz(func(t *testing.T, raw string, size int) {
 		if size < 1 || len(raw)/size > 2000 {

@@ -137,7 +137,7 @@ func (h *head) special(name, value []byte) verdict {
 // framing weighs the headers against each other: RFC 9112 sections 3.2 and 6.3.
 func (h *head) framing() (body, verdict) {
 	switch {
-	case h.http11 && h.hosts != 1, h.hosts > 1:
+	case h.hosts != 1: // in HTTP/1.0 as well: the agent would be told a host that nobody asked for
 		return body{}, badHost
 	case h.lengths > 0 && h.codings > 0:
 		return body{}, twoFramings
