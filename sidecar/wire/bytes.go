@@ -81,10 +81,7 @@ func isHost(b []byte) bool {
 		end := bytes.IndexByte(b, ']')
 		return end > 0 && isIPv6(b[1:end]) && isPort(b[end+1:])
 	}
-	name := b
-	if i := bytes.IndexByte(b, ':'); i >= 0 {
-		name = b[:i]
-	}
+	name, _, _ := bytes.Cut(b, colon)
 	for _, c := range name {
 		if !isAlnum(c) && c != '.' && c != '-' && c != '_' {
 			return false

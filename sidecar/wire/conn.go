@@ -30,6 +30,7 @@ type Conn struct {
 	in      *bytes.Buffer // bytes read and not handed on; nil when there are none
 	ready   int           // leading bytes of in that may be handed on
 	scanned int           // leading bytes of in in which no head ends
+	blank   bool          // an empty line was left out before the next head
 	broken  error         // what every further Read returns
 
 	discarded int64 // bytes thrown away after a refused head
@@ -143,8 +144,8 @@ func (c *Conn) readOn(p []byte) (int, error) {
 	return taken, err
 }
 
-// advance judges buffered bytes; it reports whether some may now be handed on,
-// or nothing ever will.
+// advance judges buffered bytes; it reports whether that changed anything, false
+// meaning that more of them are needed.
 func (c *Conn) advance() bool {
 	pending := c.in.Bytes()
 	switch {
@@ -157,7 +158,15 @@ func (c *Conn) advance() bool {
 	case !c.body.done():
 		c.ready, c.broken = c.body.take(pending)
 		return true
+	case !c.blank && bytes.HasPrefix(pending, crlf):
+		c.leaveOut(len(crlf))
+		return true
 	}
+	return c.advanceHead(pending)
+}
+
+// advanceHead judges a head as soon as its end is there, or should be.
+func (c *Conn) advanceHead(pending []byte) bool {
 	end, v := headEnd(pending, c.scanned)
 	c.scanned = len(pending)
 	switch {
@@ -180,6 +189,18 @@ func (c *Conn) advance() bool {
 	taken, err := c.body.take(pending[end:])
 	c.ready, c.broken = end+taken, err
 	return true
+}
+
+// leaveOut forgets an empty line before a request line, which some clients send
+// behind a body (RFC 9112 section 2.2). There may be one; its time does not
+// count as the head's.
+func (c *Conn) leaveOut(line int) {
+	c.endHead()
+	c.blank = true
+	c.in.Next(line)
+	if c.in.Len() == 0 {
+		c.release()
+	}
 }
 
 // refuse puts the stand-in request in the place of everything buffered.
@@ -256,7 +277,7 @@ func (c *Conn) beginHead() {
 
 // endHead stops the clock of a head.
 func (c *Conn) endHead() {
-	c.scanned = 0
+	c.scanned, c.blank = 0, false
 	c.deadlines.Lock()
 	defer c.deadlines.Unlock()
 	if c.own.IsZero() {
@@ -293,7 +314,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // section 7.8). It must not be called while a Read is under way. It fails when
 // the client's bytes were already taken for another request and refused.
 func (c *Conn) Raw() error {
-	if c.mode == inRefused || c.broken != nil || c.ready > 0 {
+	if c.mode == inRefused || c.broken != nil || c.ready > 0 || c.blank {
 		return errors.New("switching protocols: the client sent another request before the answer")
 	}
 	c.endHead()

@@ -94,7 +94,16 @@ func TestConnHandsOnOnlyWhatHasOneReading(t *testing.T) {
 		"a bare carriage return":                     {post("X: a\rY: b\r\n", ""), refused(badHeader)},
 		"a bare line feed":                           {"GET / HTTP/1.1\nHost: a\n\n", refused(bareLineFeed)},
 		"a bare line feed inside":                    {post("X: a\nContent-Length: 3\r\n", "abc"), refused(bareLineFeed)},
-		"an empty line first":                        {"\r\n" + post("", ""), refused(badRequestLine)},
+		"an empty line first":                        {"\r\n" + post("Content-Length: 1\r\n", "a"), ok("a")},
+		"an empty line behind a body":                {post("Content-Length: 1\r\n", "a") + "\r\n" + post("", ""), append(ok("a"), ok("")...)},
+		"an empty line behind chunks":                {post("Transfer-Encoding: chunked\r\n", "1\r\na\r\n0\r\n\r\n") + "\r\n" + post("", ""), append(ok("a"), ok("")...)},
+		"an empty line before each of two requests":  {"\r\n" + post("", "") + "\r\n" + post("", ""), append(ok(""), ok("")...)},
+		"an empty line and then nothing":             {post("", "") + "\r\n", ok("")},
+		"two empty lines first":                      {"\r\n\r\n" + post("", ""), refused(badRequestLine)},
+		"a bare line feed first":                     {"\n" + post("", ""), refused(bareLineFeed)},
+		"a bare carriage return first":               {"\r" + post("", ""), refused(badRequestLine)},
+		"a blank line that is not empty":             {" \r\n" + post("", ""), refused(badRequestLine)},
+		"raw UTF-8 in the query":                     {"GET /a?q=caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", refused(badTarget)},
 		"two blanks in the request line":             {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", refused(badVersion)},
 		"a request line without version":             {"GET /\r\nHost: a\r\n\r\n", refused(badRequestLine)},
 		"a version with more digits":                 {"GET / HTTP/1.10\r\nHost: a\r\n\r\n", refused(badVersion)},
@@ -284,11 +293,49 @@ func TestHostsAreNamesOrAddresses(t *testing.T) {
 	}
 }
 
+// An empty line is no head: it neither starts the clock of one nor keeps one
+// that had started.
+func TestConnWaitsAfterAnEmptyLine(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	conn := NewConn(server, Config{HeadTimeout: 50 * time.Millisecond})
+	go func() {
+		_, _ = io.WriteString(client, "\r")
+		_, _ = io.WriteString(client, "\n")
+		time.Sleep(200 * time.Millisecond)
+		_, _ = io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	}()
+	if r, err := http.ReadRequest(bufio.NewReader(conn)); err != nil || r.RequestURI != "/" {
+		t.Errorf("after an empty line and a while: %v, %v", r, err)
+	}
+}
+
+func TestConnDoesNotGoRawAfterAnEmptyLine(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	conn := NewConn(server, Config{})
+	go func() { _, _ = io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n") }()
+	in := bufio.NewReader(conn)
+	if _, err := http.ReadRequest(in); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := in.Peek(1); err == nil {
+		t.Fatal("the empty line was handed on")
+	}
+	if err := conn.Raw(); err == nil {
+		t.Error("a byte of the other protocol was swallowed without a word")
+	}
+}
+
 // FuzzConn holds that whatever Conn lets through, net/http takes too, and that
 // both see the same requests however the bytes are cut.
 func FuzzConn(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3)
 	f.Add("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n3;a\r\nabc\r\n0\r\nx: y\r\n\r\nGET /b HTTP/1.0\r\nHost: a\r\n\r\n", 1)
+	f.Add("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n", 1)
 	f.Add("POST /a%41?b#c HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nxx", 9)
 	f.Fuzz(func(t *testing.T, raw string, size int) {
 		if size < 1 || len(raw)/size > 2000 {
