@@ -86,6 +86,9 @@ func newExchange(w http.ResponseWriter, r *http.Request, in *site, now time.Time
 	if r.ContentLength != 0 {
 		r.Body = x.body
 	}
+	if !r.ProtoAtLeast(1, 1) {
+		delete(r.Header, "Expect") // RFC 9110 section 10.1.1: HTTP/1.0 knows no 100 Continue
+	}
 	if refusal, ok := wire.Refused(r); ok {
 		x.refused, x.why = refusal.Status, refusal.Why
 	}

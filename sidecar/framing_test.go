@@ -222,6 +222,15 @@ func TestExpectContinueIsTheAgentsToGrant(t *testing.T) {
 	}
 }
 
+// RFC 9110 section 10.1.1: HTTP/1.0 knows no 100 Continue.
+func TestExpectOfHTTP10IsIgnored(t *testing.T) {
+	g := start(t, setup{})
+	reply := g.raw("POST /x HTTP/1.0\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\nAuthorization: " + bearer(teacher(t)) + "\r\n\r\nabc")
+	if got := g.agent.last(t); !strings.HasPrefix(reply, "HTTP/1.0 200 OK\r\n") || got.Body != "abc" || got.Header.Get("Expect") != "" {
+		t.Errorf("answer:\n%s\nthe agent got %+v", reply, got)
+	}
+}
+
 func TestSlowHeadsAreCutOff(t *testing.T) {
 	t.Parallel()
 	g := start(t, setup{})
