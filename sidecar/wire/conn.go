@@ -16,6 +16,10 @@ type Config struct {
 	// HeadTimeout is how long a head may take from its first byte; zero means
 	// 10 seconds. An idle connection is not the business of Conn.
 	HeadTimeout time.Duration
+	// Heads is what all connections together may hold of heads that are not
+	// complete, beyond 4 KiB each. What goes beyond it is refused with 503. Nil
+	// means no bound.
+	Heads *Budget
 }
 
 // Conn is a client's connection whose bytes are handed on only as long as they
@@ -26,18 +30,23 @@ type Conn struct {
 	config Config
 
 	mode    mode
-	body    body          // the body that follows the last head
-	in      *bytes.Buffer // bytes read and not handed on; nil when there are none
-	ready   int           // leading bytes of in that may be handed on
-	scanned int           // leading bytes of in in which no head ends
-	blank   bool          // an empty line was left out before the next head
-	broken  error         // what every further Read returns
+	body    body    // the body that follows the last head
+	in      *buffer // bytes read and not handed on; nil when there are none
+	ready   int     // leading bytes of in that may be handed on
+	scanned int     // leading bytes of in in which no head ends
+	full    bool    // bytes were lost because there was no space for them
+	blank   bool    // an empty line was left out before the next head
+	broken  error   // what every further Read returns
 
 	discarded int64 // bytes thrown away after a refused head
 
 	deadlines sync.Mutex
 	outer     time.Time // the read deadline set from outside
 	own       time.Time // the deadline of the head that is being read
+
+	space  sync.Mutex
+	booked int64 // bytes taken from the budget
+	closed bool  // nothing may be taken any more
 }
 
 // mode says what the bytes to come are.
@@ -57,15 +66,8 @@ func NewConn(conn net.Conn, config Config) *Conn {
 	return &Conn{Conn: conn, config: config}
 }
 
-// buffers holds the buffers of heads under way, so that an idle connection has
-// none.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
 // defaultHead is the longest head in bytes where nothing else is configured.
 const defaultHead = 64 << 10
-
-// maxPooled is the largest buffer in bytes that is kept for later.
-const maxPooled = 16 << 10
 
 // Read hands on the next bytes of the current request. When the next head is
 // refused, it hands on the stand-in request instead (see Refused) and discards
@@ -98,31 +100,10 @@ func (c *Conn) passes() bool {
 
 // handOn copies judged bytes to p and lets go of an empty buffer.
 func (c *Conn) handOn(p []byte) int {
-	n := copy(p, c.in.Next(min(c.ready, len(p))))
+	n := copy(p, c.in.bytes()[:c.ready])
 	c.ready -= n
-	if c.in.Len() == 0 {
-		c.release()
-	}
+	c.forget(n)
 	return n
-}
-
-func (c *Conn) release() {
-	if c.in.Cap() <= maxPooled {
-		c.in.Reset()
-		buffers.Put(c.in)
-	}
-	c.in = nil
-}
-
-// keep buffers bytes that were read before they could be judged.
-func (c *Conn) keep(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	if c.in == nil {
-		c.in, _ = buffers.Get().(*bytes.Buffer)
-	}
-	c.in.Write(p)
 }
 
 // readOn reads raw or body bytes straight into p. It never asks for more than
@@ -147,7 +128,7 @@ func (c *Conn) readOn(p []byte) (int, error) {
 // advance judges buffered bytes; it reports whether that changed anything, false
 // meaning that more of them are needed.
 func (c *Conn) advance() bool {
-	pending := c.in.Bytes()
+	pending := c.in.bytes()
 	switch {
 	case c.mode == inRaw:
 		c.ready = len(pending)
@@ -155,6 +136,10 @@ func (c *Conn) advance() bool {
 	case c.mode == inRefused:
 		c.release()
 		return false
+	case c.full:
+		c.endHead()
+		c.refuse(noSpace)
+		return true
 	case !c.body.done():
 		c.ready, c.broken = c.body.take(pending)
 		return true
@@ -197,17 +182,14 @@ func (c *Conn) advanceHead(pending []byte) bool {
 func (c *Conn) leaveOut(line int) {
 	c.endHead()
 	c.blank = true
-	c.in.Next(line)
-	if c.in.Len() == 0 {
-		c.release()
-	}
+	c.forget(line)
 }
 
 // refuse puts the stand-in request in the place of everything buffered.
 func (c *Conn) refuse(v verdict) {
-	request := standIn(v, c.in.Bytes())
-	c.in.Reset()
-	c.in.Write(request)
+	request := standIn(v, c.in.bytes())
+	c.release()
+	c.keep(request)
 	c.ready, c.mode = len(request), inRefused
 }
 
@@ -250,71 +232,32 @@ func (c *Conn) fill(p []byte) error {
 	if c.mode == inRefused {
 		return c.discard(p)
 	}
-	space := p
-	if c.in != nil {
+	var n int
+	var err error
+	if c.in == nil {
+		n, err = c.Conn.Read(p)
+		c.keep(p[:n])
+	} else {
 		if c.mode == inHead && c.own.IsZero() && len(p) > 1 {
 			c.beginHead()
 		}
-		c.in.Grow(bytes.MinRead)
-		space = c.in.AvailableBuffer()
-		space = space[:cap(space)]
+		if c.full = !c.room(minRead); c.full {
+			return nil
+		}
+		n, err = c.Conn.Read(c.in.free())
+		c.in.to += n
 	}
-	n, err := c.Conn.Read(space)
-	c.keep(space[:n])
 	if n > 0 {
 		return nil
 	}
 	return err
 }
 
-// beginHead starts the clock of a head.
-func (c *Conn) beginHead() {
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	c.own = time.Now().Add(c.config.HeadTimeout)
-	_ = c.apply() // a connection that takes no deadline fails at the next Read
-}
-
-// endHead stops the clock of a head.
-func (c *Conn) endHead() {
-	c.scanned, c.blank = 0, false
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	if c.own.IsZero() {
-		return
-	}
-	c.own = time.Time{}
-	_ = c.apply() // a connection that takes no deadline fails at the next Read
-}
-
-// apply sets the earlier of both deadlines. The caller holds deadlines, so that
-// net/http's way of interrupting a Read, a deadline in the past, is never lost.
-func (c *Conn) apply() error {
-	t := c.outer
-	if t.IsZero() || (!c.own.IsZero() && c.own.Before(t)) {
-		t = c.own
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// SetReadDeadline sets the deadline of Read; a head keeps its own as well.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	c.outer = t
-	return c.apply()
-}
-
-// SetDeadline sets the deadlines of Read and Write.
-func (c *Conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
-
 // Raw hands on every further byte as it is: the protocol was switched (RFC 9110
 // section 7.8). It must not be called while a Read is under way. It fails when
 // the client's bytes were already taken for another request and refused.
 func (c *Conn) Raw() error {
-	if c.mode == inRefused || c.broken != nil || c.ready > 0 || c.blank {
+	if c.mode == inRefused || c.broken != nil || c.ready > 0 || c.blank || c.full {
 		return errors.New("switching protocols: the client sent another request before the answer")
 	}
 	c.endHead()

@@ -11,6 +11,9 @@
 // the ordinary way through the handlers and is answered, counted and logged like
 // any refusal, and the connection ends with it.
 //
+// Heads wait in memory until they are complete, so all connections share a Budget
+// for what they hold of large ones; beyond it a head is refused with 503.
+//
 // Between two heads Conn follows the body's framing (Content-Length or strict
 // chunks), so that it knows where the next head begins. What a Conn cannot see
 // is what comes after a protocol switch: Raw hands the bytes through from there.

@@ -36,6 +36,7 @@ var (
 	badTrailer     = verdict{http.StatusBadRequest, "trailer names a framing header"}
 	bareLineFeed   = verdict{http.StatusBadRequest, "line ends without carriage return"}
 	manyHeaders    = verdict{http.StatusRequestHeaderFieldsTooLarge, "too many headers"}
+	noSpace        = verdict{http.StatusServiceUnavailable, "too many large heads at once"}
 	longHead       = verdict{http.StatusRequestHeaderFieldsTooLarge, "head is too long"}
 )
 

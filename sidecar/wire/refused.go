@@ -19,7 +19,7 @@ const (
 
 // Refusal says how a request that Conn did not let through is answered.
 type Refusal struct {
-	// Status is 400, 405, 414 or 431.
+	// Status is 400, 405, 414, 431 or 503.
 	Status int
 	// Why is a constant text for the log, in the words of RFC 9112.
 	Why string
@@ -34,7 +34,7 @@ func Refused(r *http.Request) (refusal Refusal, ok bool) {
 	}
 	refusal = Refusal{Status: http.StatusBadRequest, Why: r.Header.Get(whyHeader)}
 	switch status, _ := strconv.Atoi(r.Header.Get(statusHeader)); status {
-	case http.StatusMethodNotAllowed, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+	case http.StatusMethodNotAllowed, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge, http.StatusServiceUnavailable:
 		refusal.Status = status
 	}
 	return refusal, true
