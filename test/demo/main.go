@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"gatepost.dev/gatepost/test/cluster"
@@ -76,7 +77,13 @@ func (d *demo) set(ctx context.Context) error {
 		return err
 	}
 	d.out.say("kubectl apply -k examples/fastapi, with a key that lives a minute: test/demo/agent")
-	d.agent, err = d.stage.Deploy(ctx, d.callers, namespace)
+	if d.agent, err = d.stage.Deploy(ctx, d.callers, namespace); err != nil {
+		return err
+	}
+	listed, err := d.stage.Kubectl(ctx, "-n", namespace, "get", "pods,signingkeys,agentauthpolicies")
+	for line := range strings.Lines(listed) {
+		d.out.say("%s", strings.TrimRight(line, "\n"))
+	}
 	return err
 }
 
