@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ func (s *Sidecar) proxy() *httputil.ReverseProxy {
 
 // forward sends a request that was let in to the agent, and the answer back.
 func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
+	announce := newAnnouncements()
 	return func(x *exchange) {
 		if !x.webSocket {
 			delete(x.r.Header, "Upgrade")
@@ -40,7 +42,8 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 				x.noteAbort()
 			}
 		}()
-		proxy.ServeHTTP(x.w, x.r.WithContext(context.WithValue(x.r.Context(), exchangeKey{}, x)))
+		ctx := context.WithValue(x.r.Context(), exchangeKey{}, x)
+		proxy.ServeHTTP(x.w, x.r.WithContext(httptrace.WithClientTrace(ctx, announce.of(x.r.Method))))
 		done = true
 	}
 }

@@ -14,7 +14,7 @@ import (
 // on it then cannot be sent again.
 func newTransport() *http.Transport {
 	return &http.Transport{
-		DialContext:            dial,
+		DialContext:            dialAgent,
 		DisableCompression:     true,
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    1024,
