@@ -139,7 +139,7 @@ func TestForwardedIsBelievedFromTrustedProxiesOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := start(t, setup{policy: testPolicy + "  trustedProxies: [" + c.trusted + "]\n"})
 			g.do("GET", "/health", nil, "X-Forwarded-For", "192.0.2.1", "X-Forwarded-For", "192.0.2.2", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "www.example",
-				"X-Forwarded-Port", "443", "Forwarded", "for=192.0.2.1", "X-Real-IP", "192.0.2.1", "X_Forwarded_For", "evil", "X-Forwarded-Uri", "/evil")
+				"X-Forwarded-Port", "443", "Forwarded", "for=192.0.2.1", "X-Real-IP", "192.0.2.1", "X_Forwarded_For", "evil", "X-Forwarded-Uri", "/evil", "X-Forwarded-User", "root", "X-Forwarded-Client-Cert", "evil")
 			if c.want["X-Forwarded-Host"] == nil {
 				c.want["X-Forwarded-Host"] = []string{g.addr}
 			}

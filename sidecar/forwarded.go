@@ -24,8 +24,8 @@ func setForwarded(out, in http.Header, from hop) {
 	}
 	peer, proto, host := from.peer.String(), "http", from.host
 	if from.trusted {
-		for name, values := range in {
-			if isForwarding(name) && !aliased(name) {
+		for _, name := range believed {
+			if values, ok := in[name]; ok {
 				out[name] = values
 			}
 		}
@@ -50,12 +50,6 @@ func single(h http.Header, name, otherwise string) string {
 	return otherwise
 }
 
-// aliased reports whether the canonical name is a strange spelling, or one that
-// would steer the agent to another path.
-func aliased(name string) bool {
-	switch fold(name) {
-	case "x-forwarded-uri", "x-forwarded-method", "x-forwarded-path":
-		return true
-	}
-	return strings.ContainsAny(name, "_. ")
-}
+// believed are what a trusted proxy may say. Other names of the family (who the
+// user is, what the path was) a proxy rarely removes, so a client would say them.
+var believed = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Real-Ip"}

@@ -76,12 +76,12 @@ func (s *Sidecar) countToken(o *token.Outcome, now time.Time) {
 	}
 }
 
-// record writes the one log record. Refusals above ten a second of one reason
-// are counted in the next record instead.
+// record writes the one log record. Refused and exempt requests above ten a
+// second of one reason are counted in the next record instead.
 func (s *Sidecar) record(x *exchange) {
 	now := time.Now()
 	var suppressed int
-	if x.decision == decisionDeny {
+	if x.decision != decisionAllow { // what needs no token could fill the disk
 		var ok bool
 		if ok, suppressed = s.sampler.Allow(string(x.reason), now); !ok {
 			return
