@@ -258,7 +258,7 @@ func TestBadAnswersOfTheAgent(t *testing.T) {
 		status int
 		body   string
 	}{
-		"two framings":         {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok"},
+		"two framings":         {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 502, `{"detail":"Agent unavailable"}`},
 		"two lengths":          {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 502, `{"detail":"Agent unavailable"}`},
 		"no HTTP":              {"SSH-2.0-OpenSSH\r\n", 502, `{"detail":"Agent unavailable"}`},
 		"a very long head":     {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 8<<20) + "\r\n\r\n", 502, `{"detail":"Agent unavailable"}`},
