@@ -20,7 +20,8 @@ type podReport struct {
 	outdated   []string // with a sidecar of another image, of another policy, or none
 	uninjected []string // no sidecar: unguarded
 	elsewhere  []string // guarded by another policy's bundle
-	portTaken  []string // the sidecar ended because another process holds its port
+	portTaken  []string // another process holds the sidecar's port, or may
+	down       []string // the sidecar is down while the agent, which never ended before, runs
 	addressFor []string // the agent dies because it wants the address that the guard holds
 	crashing   []string // the agent keeps ending and left no word why
 }
@@ -43,7 +44,7 @@ func judgePods(pods []corev1.Pod, policy, sidecarImage string, revision int64) p
 	}
 	for _, names := range [][]string{
 		report.injected, report.ready, report.programmed, report.untold, report.outdated,
-		report.uninjected, report.elsewhere, report.portTaken, report.addressFor, report.crashing,
+		report.uninjected, report.elsewhere, report.portTaken, report.down, report.addressFor, report.crashing,
 	} {
 		slices.Sort(names)
 	}
@@ -74,8 +75,11 @@ func (r *podReport) add(pod *corev1.Pod, bundle, sidecarImage string, revision i
 	if sidecar != nil && sidecar.Ready {
 		r.ready = append(r.ready, pod.Name)
 	}
-	if lostItsPort(sidecar) {
+	switch {
+	case lostItsPort(sidecar), isDown(sidecar) && slices.ContainsFunc(pod.Status.ContainerStatuses, runsAgain):
 		r.portTaken = append(r.portTaken, pod.Name)
+	case isDown(sidecar) && slices.ContainsFunc(pod.Status.ContainerStatuses, runs):
+		r.down = append(r.down, pod.Name)
 	}
 	switch {
 	case slices.ContainsFunc(pod.Status.ContainerStatuses, wantsGuardedAddress):
@@ -148,6 +152,18 @@ func lostItsPort(sidecar *corev1.ContainerStatus) bool {
 		return end.ExitCode == portTakenExit || strings.Contains(end.Message, portTakenText)
 	})
 }
+
+// isDown reports whether a sidecar that has run before does not run now.
+func isDown(sidecar *corev1.ContainerStatus) bool {
+	return sidecar != nil && sidecar.State.Running == nil && (sidecar.State.Terminated != nil || sidecar.RestartCount > 0)
+}
+
+func runs(status corev1.ContainerStatus) bool { return status.State.Running != nil }
+
+// runsAgain reports whether a container runs that has ended before: while the
+// sidecar is down, an agent that dies of the guarded address may have got it, and
+// may be gone with it before the sidecar could say so.
+func runsAgain(status corev1.ContainerStatus) bool { return runs(status) && status.RestartCount > 0 }
 
 // wantsGuardedAddress reports whether a container keeps ending, and its last
 // words are that an address is in use. Only containers with

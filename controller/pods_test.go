@@ -62,6 +62,28 @@ func TestPodsAreJudgedByWhatRunsInThem(t *testing.T) {
 			pod:  guarded(image, "7", corev1.ContainerStatus{Ready: true, LastTerminationState: ended(portTakenExit, "")}),
 			want: podReport{injected: just, ready: just, programmed: just},
 		},
+		"a sidecar that was killed under an agent that keeps ending may have lost its port": {
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{State: ended(137, "")}),
+				corev1.ContainerStatus{Name: "agent", Ready: true, RestartCount: 2, State: running()}),
+			want: podReport{injected: just, programmed: just, portTaken: just},
+		},
+		"a sidecar that was killed under an agent that never ended is down": {
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{
+				RestartCount: 1, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			}), corev1.ContainerStatus{Name: "agent", Ready: true, State: running()}),
+			want: podReport{injected: just, programmed: just, down: just},
+		},
+		"a sidecar that starts for the first time is not down": {
+			pod: guarded(image, "7", corev1.ContainerStatus{
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+			}),
+			want: podReport{injected: just, programmed: just},
+		},
+		"a sidecar that ended after its agent guards nothing any more": {
+			pod: withAgent(guarded(image, "7", corev1.ContainerStatus{State: ended(0, "")}),
+				corev1.ContainerStatus{Name: "agent", State: ended(0, "")}),
+			want: podReport{injected: just, programmed: just},
+		},
 		"a sidecar that ended for another reason did not lose its port": {
 			pod:  guarded(image, "7", corev1.ContainerStatus{State: ended(1, "reading the policy")}),
 			want: podReport{injected: just, programmed: just},
@@ -132,6 +154,10 @@ func TestTheCacheKeepsNoAnnotationsOfSecrets(t *testing.T) {
 	if diff := cmp.Diff(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "s"}}, stripped); diff != "" {
 		t.Errorf("stripped metadata (-want +got):\n%s", diff)
 	}
+}
+
+func running() corev1.ContainerState {
+	return corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
 }
 
 // guarded is the pod p under the bundle of policy chat.

@@ -130,7 +130,11 @@ func (v policyView) enforcement() condition {
 		return fails(kind, v1alpha1.ReasonNoPodsSelected, v.selectsNothing())
 	case len(v.pods.portTaken) > 0:
 		return fails(kind, v1alpha1.ReasonPortTaken, fmt.Sprintf(
-			"another process of the pod holds a guarded port, so requests may reach it unjudged: make the agent listen on 127.0.0.1, then delete the pods %s", someOf(v.pods.portTaken)))
+			"another process of the pod holds a guarded port, or can while the sidecar is down, so requests may reach it unjudged: make the agent listen on 127.0.0.1, then delete the pods %s", someOf(v.pods.portTaken)))
+	case len(v.pods.down) > 0:
+		return fails(kind, v1alpha1.ReasonSidecarDown,
+			"the sidecar is down, and until it is back an agent that listens on 0.0.0.0 is reached unjudged: look at the log of container "+
+				v1alpha1.ContainerName+" in pods "+someOf(v.pods.down))
 	case len(bare) > 0:
 		return fails(kind, v1alpha1.ReasonPodsNotInjected, fmt.Sprintf(
 			"pods run without this policy's sidecar: label the namespace %s=%s if it is not, then restart them (kubectl rollout restart): %s",

@@ -154,6 +154,9 @@ const (
 	ReasonPodsNotInjected = "PodsNotInjected"
 	// ReasonPortTaken: another process of the pod holds the guarded port.
 	ReasonPortTaken = "PortTaken"
+	// ReasonSidecarDown: a sidecar that has run before is down while its agent
+	// runs.
+	ReasonSidecarDown = "SidecarDown"
 	// ReasonPodsNotReady: a sidecar has not loaded its bundle.
 	ReasonPodsNotReady = "PodsNotReady"
 	// ReasonNotProgrammed: no bundle has been written yet.

@@ -14,9 +14,9 @@ import (
 )
 
 // greedy is an agent that wants port 8000 of every address: it tries every few
-// milliseconds, answers for eight seconds when it gets it, and crashes. A real one
-// would keep the port for good; eight seconds are more than the kubelet of a test
-// cluster takes to start the sidecar again, which then finds its port taken.
+// milliseconds, answers for two seconds when it gets it, and crashes: often before
+// the kubelet has started the sidecar again, which then finds its port free and
+// cannot tell.
 const greedy = `
 import http.server, sys, time
 class Bare(http.server.BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ while time.time() < until:
         last = error
         time.sleep(0.005)
         continue
-    server.timeout, until = 0.1, time.time() + 8
+    server.timeout, until = 0.1, time.time() + 2
     while time.time() < until:
         server.handle_request()
     sys.exit("crashing after a while with the port")
