@@ -49,6 +49,7 @@ type exchange struct {
 	cause     string // why the stream ended
 	webSocket bool   // a full WebSocket handshake
 	refused   int    // the status of a head that was refused, 0 for none
+	heavy     bool   // there is no memory left for a head of this size
 	decisions string // decision id, made when it is first needed
 }
 

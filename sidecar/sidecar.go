@@ -38,6 +38,9 @@ type Sidecar struct {
 	exchanges   atomic.Int64 // the same until their connection is settled and their record written
 	connections atomic.Int64 // open
 
+	begun  *wire.Budget // heads that are not complete
+	served *wire.Budget // heads of requests under way
+
 	base context.Context // of every request; its end cuts off what is left of them
 	stop context.CancelFunc
 }
@@ -62,6 +65,7 @@ func New(config Config) (*Sidecar, error) {
 		config: config, log: config.Log, logKey: []byte(rand.Text()),
 		registry: registry, metrics: newMetrics(registry),
 		sampler: telemetry.NewSampler(10), files: files,
+		begun: wire.NewBudget(begunHeads), served: wire.NewBudget(servedHeads),
 	}
 	s.ledger = &ledger{verifications: s.metrics.verifications}
 	s.httpLog = telemetry.Bridge(config.Log, "net/http")
@@ -80,6 +84,7 @@ func (s *Sidecar) handlers() handler {
 		s.limit,     // what is not judged at all
 		s.observe,   // one record and the counters
 		s.settle,    // bodies that nobody read
+		s.weigh,     // what all heads take together
 	} {
 		serve = around(serve)
 	}
@@ -103,7 +108,7 @@ func (s *Sidecar) maxConnections() int64 {
 const headTimeout = 10 * time.Second
 
 func (s *Sidecar) wireConfig() wire.Config {
-	return wire.Config{HeadTimeout: headTimeout, MaxHead: func() int {
+	return wire.Config{HeadTimeout: headTimeout, Heads: s.begun, MaxHead: func() int {
 		if in := s.current.Load(); in != nil {
 			return in.limits.headerBytes
 		}

@@ -10,8 +10,6 @@ var (
 	space = []byte(" ")
 	colon = []byte(":")
 	comma = []byte(",")
-
-	newline = []byte("\n")
 )
 
 // is compares without letter case; lower is in lower case.
@@ -77,6 +75,9 @@ func isFieldValue(b []byte) bool {
 // isHost takes host names, IPv4 and bracketed IPv6 addresses with or without a
 // port. Nothing that needs decoding is one: user information, escapes, zones.
 func isHost(b []byte) bool {
+	if len(b) > maxHost {
+		return false
+	}
 	if len(b) > 0 && b[0] == '[' {
 		end := bytes.IndexByte(b, ']')
 		return end > 0 && isIPv6(b[1:end]) && isPort(b[end+1:])

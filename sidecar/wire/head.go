@@ -10,6 +10,7 @@ const (
 	maxTarget  = 32 << 10 // bytes of a request target; beyond it 414
 	maxHeaders = 512      // header lines of one request; beyond it 431
 	maxMethod  = 32       // bytes of a method
+	maxHost    = 262      // bytes of a host name and its port
 	maxDigits  = 18       // digits of a Content-Length, so that it fits an int64
 )
 
