@@ -71,6 +71,13 @@ func (r *podReport) add(pod *corev1.Pod, bundle, sidecarImage string, revision i
 	} else {
 		r.untold = append(r.untold, pod.Name)
 	}
+	r.judgeGuard(pod)
+	r.judgeAgent(pod)
+}
+
+// judgeGuard tells whether the sidecar serves, and if not, what may be reached
+// around it.
+func (r *podReport) judgeGuard(pod *corev1.Pod) {
 	sidecar := statusOf(pod.Status.InitContainerStatuses, v1alpha1.ContainerName)
 	if sidecar != nil && sidecar.Ready {
 		r.ready = append(r.ready, pod.Name)
@@ -81,6 +88,10 @@ func (r *podReport) add(pod *corev1.Pod, bundle, sidecarImage string, revision i
 	case isDown(sidecar) && slices.ContainsFunc(pod.Status.ContainerStatuses, runs):
 		r.down = append(r.down, pod.Name)
 	}
+}
+
+// judgeAgent tells whether the agent ends because of the guard.
+func (r *podReport) judgeAgent(pod *corev1.Pod) {
 	switch {
 	case slices.ContainsFunc(pod.Status.ContainerStatuses, wantsGuardedAddress):
 		r.addressFor = append(r.addressFor, pod.Name)
