@@ -145,7 +145,7 @@ func (s *Sidecar) preflight(next handler) handler {
 		addVary(h, "Access-Control-Request-Headers")
 		h["Cache-Control"] = []string{"no-store"}
 		s.metrics.preflights.WithLabelValues(result).Inc()
-		x.decision, x.reason = decisionExempt, policy.Exempt
+		x.decision, x.reason, x.preflight = decisionExempt, policy.Exempt, true
 		x.w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -48,6 +48,7 @@ type exchange struct {
 	stream    string // the kind of stream, "" for none
 	cause     string // why the stream ended
 	webSocket bool   // a full WebSocket handshake
+	preflight bool   // answered as a browser's question before the real request
 	refused   int    // the status of a head that was refused, 0 for none
 	heavy     bool   // there is no memory left for a head of this size
 	decisions string // decision id, made when it is first needed
@@ -60,10 +61,13 @@ func (x *exchange) site() *site { return x.in }
 // the other.
 func (x *exchange) id() string {
 	if x.decisions == "" {
-		x.decisions = strings.ToLower(rand.Text()[:16])
+		x.decisions = newID()
 	}
 	return x.decisions
 }
+
+// newID is a random name for a decision.
+func newID() string { return strings.ToLower(rand.Text()[:16]) }
 
 // peer is the address the connection comes from.
 func (x *exchange) peer() netip.Addr { return x.conn.peer }

@@ -20,7 +20,7 @@ func (s *Sidecar) limit(next handler) handler {
 			x.refuse(reasonOf(x.refused), answerToStatus(x.refused))
 		case in == nil:
 			x.refuse(policy.KeysUnavailable, answerTo(policy.KeysUnavailable, nil))
-		case n > in.limits.requests:
+		case n > in.limits.requests+exemptReserve, n > in.limits.requests && !in.exempts(x):
 			x.refuse(policy.RateLimited, overloaded)
 		case x.heavy:
 			x.refuse(policy.RateLimited, overloaded)
@@ -29,6 +29,16 @@ func (s *Sidecar) limit(next handler) handler {
 			next(x)
 		}
 	}
+}
+
+// exemptReserve is how many requests beyond the limit may be under way as long
+// as they are exempt: an agent that is busy must not fail its probes for it.
+const exemptReserve = 32
+
+// exempts reports whether the request needs no credential.
+func (s *site) exempts(x *exchange) bool {
+	line := policy.RequestLine{Method: x.r.Method, Target: x.r.RequestURI, Port: x.conn.port}
+	return s.Policy.Route(line).Reason() == policy.Exempt
 }
 
 // What the heads of all connections together may take, in bytes. Ordinary heads

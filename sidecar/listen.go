@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/sidecar/wire"
 )
 
@@ -85,7 +87,8 @@ type listener struct {
 	net.Listener
 	port   int
 	open   *atomic.Int64
-	most   func() int64 // connections that may be open at once
+	most   func() int64  // connections that may be open at once
+	turned func() string // counts one that was turned away and names the decision
 	config wire.Config
 }
 
@@ -99,7 +102,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		n := l.open.Add(1)
 		release := func() { l.open.Add(-1) }
 		if n > l.most() {
-			go turnAway(conn, n > 2*l.most(), release)
+			go turnAway(conn, n > 2*l.most(), l.turned(), release)
 			continue
 		}
 		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, close: release}, nil
@@ -108,11 +111,11 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // turnAway answers 503 without reading the request, gives the client a moment
 // to read that, and closes; in a flood it closes at once.
-func turnAway(conn net.Conn, flood bool, release func()) {
+func turnAway(conn net.Conn, flood bool, id string, release func()) {
 	defer release()
 	if !flood {
 		_ = conn.SetDeadline(time.Now().Add(time.Second)) // the worst is that it fails below
-		_, err := io.WriteString(conn, overloadedText())
+		_, err := io.WriteString(conn, overloadedText(id))
 		if half, ok := conn.(*net.TCPConn); ok && err == nil && half.CloseWrite() == nil {
 			_, _ = io.CopyN(io.Discard, conn, drainBytes)
 		}
@@ -120,11 +123,32 @@ func turnAway(conn net.Conn, flood bool, release func()) {
 	_ = conn.Close() // nothing can be done about it
 }
 
-// overloadedText is the answer overloaded, written without a request.
-func overloadedText() string {
-	text := overloaded.body()
-	return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nRetry-After: 2\r\n" +
-		"Connection: close\r\nContent-Length: " + strconv.Itoa(len(text)) + "\r\n\r\n" + string(text)
+// overloadedText is the answer overloaded, written without a request: no origin
+// is known that could be allowed.
+func overloadedText(id string) string {
+	var b strings.Builder
+	text, h := overloaded.body(), http.Header{"Connection": {"close"}}
+	overloaded.head(h, id, len(text))
+	(&cors{exposed: ownExposed}).mark(h, nil, ownExposed)
+	b.WriteString("HTTP/1.1 503 Service Unavailable\r\n")
+	_ = h.Write(&b) // a string takes everything
+	b.WriteString("\r\n")
+	b.Write(text)
+	return b.String()
+}
+
+// noteTurnedAway counts a connection for which there was no room.
+func (s *Sidecar) noteTurnedAway() (id string) {
+	name := ""
+	if in := s.current.Load(); in != nil {
+		name = in.Name
+	}
+	id = newID()
+	s.metrics.requests.WithLabelValues(name, decisionDeny, string(policy.RateLimited)).Inc()
+	if ok, suppressed := s.sampler.Allow("connections", time.Now()); ok {
+		s.log.Warn("connection turned away: too many are open", "decision_id", id, "policy", name, "suppressed", suppressed)
+	}
+	return id
 }
 
 // peerOf is the address of the other end, the zero Addr if it has none.

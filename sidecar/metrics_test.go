@@ -104,6 +104,35 @@ func TestSecretsAreNowhere(t *testing.T) {
 	}
 }
 
+// Probes are exempt; a busy agent must not fail them.
+func TestExemptRequestsHaveAReserve(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	g := start(t, setup{policy: testPolicy + "  limits: {maxConcurrentRequests: 1}\n", agent: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/x" {
+			<-release
+		}
+	})})
+	auth := bearer(teacher(t))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+g.addr+"/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", auth)
+	go func() {
+		if res, err := http.DefaultTransport.RoundTrip(r); err == nil {
+			res.Body.Close()
+		}
+	}()
+	await(t, "a request is with the agent", func() bool { return len(g.agent.requests()) == 1 })
+	if got := g.do("GET", "/x", nil, "Authorization", auth).status; got != 503 {
+		t.Errorf("one request too many: %d, want 503", got)
+	}
+	if got := g.do("GET", "/health", nil).status; got != 200 {
+		t.Errorf("an exempt request: %d, want 200", got)
+	}
+}
+
 func TestRefusalsAreSampledInTheLog(t *testing.T) {
 	g := start(t, setup{})
 	for range 200 {
@@ -145,7 +174,7 @@ func TestTooManyAtOnce(t *testing.T) {
 		}()
 	}
 	await(t, "two requests are with the agent", func() bool { return len(g.agent.requests()) == 2 })
-	reply := g.raw("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	reply := g.raw("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	if !strings.HasPrefix(reply, "HTTP/1.1 503 ") || !strings.Contains(reply, "\r\nRetry-After: 2\r\n") || !strings.HasSuffix(reply, `{"detail":"Agent unavailable"}`) {
 		t.Errorf("one request too many:\n%s", reply)
 	}
@@ -156,7 +185,9 @@ func TestTooManyAtOnce(t *testing.T) {
 	}
 	await(t, "a connection too many is turned away", func() bool {
 		reply := g.raw("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-		return strings.HasPrefix(reply, "HTTP/1.1 503 ") && !strings.Contains(reply, "X-Gatepost-Decision")
+		return strings.HasPrefix(reply, "HTTP/1.1 503 ") && strings.Contains(reply, "\r\nX-Gatepost-Decision: ") &&
+			strings.Contains(reply, "\r\nRetry-After: 2\r\n") && strings.HasSuffix(reply, `{"detail":"Agent unavailable"}`) &&
+			strings.Contains(g.logs.String(), "connection turned away")
 	})
 	close(release)
 	for range 2 {

@@ -76,14 +76,26 @@ func (s *Sidecar) countToken(o *token.Outcome, now time.Time) {
 	}
 }
 
-// record writes the one log record. Refused and exempt requests above ten a
-// second of one reason are counted in the next record instead.
+// sampled is the kind of event of which only so many are logged per second: what
+// anybody can cause without a token and without the agent. Empty: each one is.
+func (x *exchange) sampled() string {
+	switch {
+	case x.preflight:
+		return "preflight"
+	case x.decision == decisionDeny:
+		return string(x.reason)
+	}
+	return ""
+}
+
+// record writes the one log record. Refusals above ten a second of one reason,
+// and preflights, are counted in the next record instead.
 func (s *Sidecar) record(x *exchange) {
 	now := time.Now()
 	var suppressed int
-	if x.decision != decisionAllow { // what needs no token could fill the disk
+	if key := x.sampled(); key != "" {
 		var ok bool
-		if ok, suppressed = s.sampler.Allow(string(x.reason), now); !ok {
+		if ok, suppressed = s.sampler.Allow(key, now); !ok {
 			return
 		}
 	}
