@@ -38,5 +38,15 @@ const (
 	KeysUnavailable      Reason = "keys_unavailable"
 )
 
+// Reasons lists the closed set.
+func Reasons() []Reason {
+	return []Reason{
+		OK, Exempt, MissingCredential, AmbiguousCredentials, MalformedToken, TokenTooLarge, AlgNotAllowed, TypeNotAllowed,
+		UnknownKey, SignatureInvalid, Expired, NotYetValid, IssuerMismatch, AudienceMismatch, ClaimInvalid, LifetimeExceeded,
+		Revoked, APIKeyInvalid, APIKeyExpired, InsufficientScope, RuleDenied, ToolDenied, OriginDenied, BadRequest,
+		MethodNotAllowed, RequestTooLarge, RateLimited, KeysUnavailable,
+	}
+}
+
 // Allows reports whether a request with this reason is forwarded.
 func (r Reason) Allows() bool { return r == OK || r == Exempt }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -71,6 +72,9 @@ func judgeSuite(file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := tests.fits(engine.Spec()); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	failed := 0
 	for _, test := range tests.Cases {
 		got := test.judge(engine)
@@ -89,6 +93,33 @@ func judgeSuite(file string, out io.Writer) error {
 	return nil
 }
 
+// fits refuses cases that name what the policy does not have: they would test
+// nothing.
+func (s suite) fits(spec policy.Spec) error {
+	for i, test := range s.Cases {
+		if !slices.Contains(policy.Reasons(), test.Expect.Reason) {
+			return fmt.Errorf("cases[%d].expect.reason: %q is no reason; docs/troubleshooting.md lists them", i, test.Expect.Reason)
+		}
+		if rule := test.Expect.Rule; rule != "" && !hasRule(spec, rule) {
+			return fmt.Errorf("cases[%d].expect.rule: the policy has no rule %q", i, rule)
+		}
+		if test.Principal != nil && !hasProvider(spec, test.Principal.Provider) {
+			return fmt.Errorf("cases[%d].principal.provider: the policy has no provider %q: name the one whose token it is", i, test.Principal.Provider)
+		}
+	}
+	return nil
+}
+
+func hasRule(spec policy.Spec, name string) bool {
+	return spec.Authorization != nil &&
+		slices.ContainsFunc(spec.Authorization.Rules, func(r policy.Rule) bool { return r.Name == name })
+}
+
+func hasProvider(spec policy.Spec, name string) bool {
+	return spec.JWT != nil &&
+		slices.ContainsFunc(spec.JWT.Providers, func(p policy.Provider) bool { return p.Name == name })
+}
+
 func describe(reason policy.Reason, rule string) string {
 	if rule == "" {
 		return string(reason)
@@ -104,7 +135,10 @@ func readSuite(file string) (suite, error) {
 	var tests suite
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&tests); err != nil {
+	switch err := decoder.Decode(&tests); {
+	case errors.Is(err, io.EOF):
+		return suite{}, fmt.Errorf("%s is empty", file)
+	case err != nil:
 		return suite{}, fmt.Errorf("%s: %w", file, err)
 	}
 	if tests.Policy == "" || len(tests.Cases) == 0 {
