@@ -141,21 +141,27 @@ func readSuite(file string) (suite, error) {
 	case err != nil:
 		return suite{}, fmt.Errorf("%s: %w", file, err)
 	}
-	if tests.Policy == "" || len(tests.Cases) == 0 {
-		return suite{}, fmt.Errorf("%s: it needs policy (a file) and at least one entry in cases", file)
+	return tests, tests.complete(file)
+}
+
+// complete refuses a suite that lacks something, and gives claims the types that
+// a token's payload has.
+func (s suite) complete(file string) (err error) {
+	if s.Policy == "" || len(s.Cases) == 0 {
+		return fmt.Errorf("%s: it needs policy (a file) and at least one entry in cases", file)
 	}
-	for i, test := range tests.Cases {
+	for i, test := range s.Cases {
 		if test.Name == "" || test.Request.Method == "" || test.Request.Path == "" || test.Expect.Reason == "" {
-			return suite{}, fmt.Errorf("%s: cases[%d] needs name, request.method, request.path and expect.reason", file, i)
+			return fmt.Errorf("%s: cases[%d] needs name, request.method, request.path and expect.reason", file, i)
 		}
 		if test.Principal == nil {
 			continue
 		}
 		if test.Principal.Claims, err = asClaims(test.Principal.Claims); err != nil {
-			return suite{}, fmt.Errorf("%s: cases[%d].principal.claims: %w", file, i, err)
+			return fmt.Errorf("%s: cases[%d].principal.claims: %w", file, i, err)
 		}
 	}
-	return tests, nil
+	return nil
 }
 
 func readPolicy(file string) (*policy.Policy, error) {

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatepost.dev/gatepost/policy"
 )
 
 var (
@@ -45,6 +49,19 @@ func TestNamesInTheCodeAreDocumented(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// policy.Reasons is written by hand beside the constants.
+func TestReasonsAreListedWhole(t *testing.T) {
+	t.Parallel()
+	var listed []string
+	for _, reason := range policy.Reasons() {
+		listed = append(listed, string(reason))
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(namesIn(t, "policy/reason.go", reasonConstant), listed); diff != "" {
+		t.Errorf("policy.Reasons (-constants +listed):\n%s", diff)
 	}
 }
 
