@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -161,6 +162,8 @@ func TestTooManyAtOnce(t *testing.T) {
 	release := make(chan struct{})
 	policy := testPolicy + "  limits: {maxConcurrentRequests: 2, maxConnections: 4}\n"
 	g := start(t, setup{policy: policy, agent: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })})
+	letGo := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(letGo) // a check that fails must not leave the agent waiting
 	results := make(chan int, 2)
 	for range 2 {
 		go func() {
@@ -189,7 +192,7 @@ func TestTooManyAtOnce(t *testing.T) {
 			strings.Contains(reply, "\r\nRetry-After: 2\r\n") && strings.HasSuffix(reply, `{"detail":"Agent unavailable"}`) &&
 			strings.Contains(g.logs.String(), "connection turned away")
 	})
-	close(release)
+	letGo()
 	for range 2 {
 		if status := <-results; status != 200 {
 			t.Errorf("a request within the limits: %d", status)
