@@ -57,6 +57,11 @@ type exchange struct {
 // site is what the request is judged by, to its end.
 func (x *exchange) site() *site { return x.in }
 
+// line is what is judged of the request before its headers.
+func (x *exchange) line() policy.RequestLine {
+	return policy.RequestLine{Method: x.r.Method, Target: x.r.RequestURI, Port: x.conn.port}
+}
+
 // id names the decision in the answer and the log, so that one can be found by
 // the other.
 func (x *exchange) id() string {

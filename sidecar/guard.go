@@ -94,7 +94,7 @@ func (s *Sidecar) guard(next handler) handler {
 		x.webSocket = isWebSocket(x.r)
 		began := time.Now()
 		found := in.judge(x.r.Context(), query{
-			RequestLine: policy.RequestLine{Method: x.r.Method, Target: x.r.RequestURI, Port: x.conn.port},
+			RequestLine: x.line(),
 			header:      x.r.Header,
 			webSocket:   x.webSocket,
 			origin:      in.cors.mayOpen(x.r.Header),

@@ -37,8 +37,7 @@ const exemptReserve = 32
 
 // exempts reports whether the request needs no credential.
 func (s *site) exempts(x *exchange) bool {
-	line := policy.RequestLine{Method: x.r.Method, Target: x.r.RequestURI, Port: x.conn.port}
-	return s.Policy.Route(line).Reason() == policy.Exempt
+	return s.Policy.Route(x.line()).Reason() == policy.Exempt
 }
 
 // What the heads of all connections together may take, in bytes. Ordinary heads
