@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+
+	"gatepost.dev/gatepost/sidecar/wire"
 )
 
 // errAnswer is an answer whose end is not certain: it is none.
@@ -162,7 +164,7 @@ func (a *reception) readStatus(line []byte) error {
 	version, rest, _ := bytes.Cut(line, []byte(" "))
 	code, _, _ := bytes.Cut(rest, []byte(" "))
 	a.http11 = string(version) == "HTTP/1.1"
-	status, ok := number(code)
+	status, ok := wire.Digits(code)
 	if !a.http11 && string(version) != "HTTP/1.0" || !ok || len(code) != 3 || status < 100 {
 		return errAnswer
 	}
@@ -197,7 +199,7 @@ func (a *reception) readCoding(value []byte) bool {
 }
 
 func (a *reception) readLength(value []byte) bool {
-	n, ok := number(value)
+	n, ok := wire.Digits(value)
 	same := a.length < 0 || a.length == n
 	a.length = n
 	return ok && same
@@ -239,18 +241,4 @@ func (a *reception) readSize(line []byte) error {
 		a.part = atTrailer
 	}
 	return nil
-}
-
-// number reads decimal digits.
-func number(b []byte) (n int64, ok bool) {
-	if len(b) == 0 || len(b) > 18 {
-		return 0, false
-	}
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
 }

@@ -96,7 +96,7 @@ func isPort(b []byte) bool {
 	if len(b) == 0 {
 		return true
 	}
-	n, ok := digits(b[1:])
+	n, ok := Digits(b[1:])
 	return b[0] == ':' && ok && n <= 0xffff
 }
 
@@ -112,8 +112,10 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// digits reads a Content-Length: digits only, no sign, no list, no blanks.
-func digits(b []byte) (n int64, ok bool) {
+// Digits reads a number as HTTP writes them, a Content-Length for one: decimal
+// digits only, no sign, no list, no blanks, and no more of them than an int64
+// holds.
+func Digits(b []byte) (n int64, ok bool) {
 	if len(b) == 0 || len(b) > maxDigits {
 		return 0, false
 	}

@@ -123,7 +123,7 @@ func (h *head) special(name, value []byte) verdict {
 	case is(name, "content-length"):
 		h.lengths++
 		var ok bool
-		h.length, ok = digits(value)
+		h.length, ok = Digits(value)
 		return when(ok, badLength)
 	case is(name, "transfer-encoding"):
 		h.codings++
