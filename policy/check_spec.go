@@ -13,7 +13,7 @@ func (c *checker) spec(s *Spec) {
 		c.jwt("spec.jwt", s.JWT)
 	}
 	if s.APIKeyAuth != nil {
-		c.apiKeyAuth("spec.apiKeyAuth", s.APIKeyAuth)
+		c.apiKeyAuth("spec.apiKeyAuth", s)
 	}
 	if s.Authorization != nil {
 		c.authorization("spec.authorization", s.Authorization, s)
@@ -138,18 +138,6 @@ func networkHint(text string) string {
 		return fmt.Sprintf("write %s/%d for the one address", addr, addr.BitLen())
 	}
 	return "write it like 10.0.0.0/8 or fd00::/8"
-}
-
-func (c *checker) apiKeyAuth(field string, a *APIKeyAuth) {
-	c.count(field+".credentialSelector.matchLabels", len(a.CredentialSelector.MatchLabels), 0, 16)
-	c.count(field+".extractFrom", len(a.ExtractFrom), 0, 4)
-	for i, source := range a.ExtractFrom {
-		c.text(at(field+".extractFrom", i)+".header", source.Header, headerForm)
-	}
-	c.optional(field+".forwardClientIDHeader", a.ForwardClientIDHeader, headerForm)
-	if a.ForwardClientIDHeader != "" {
-		c.outputHeader(field+".forwardClientIDHeader", a.ForwardClientIDHeader)
-	}
 }
 
 func (c *checker) protectedResource(field string, p *ProtectedResource) {

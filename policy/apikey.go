@@ -1,0 +1,206 @@
+package policy
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// APIKeySpec is one client that identifies itself with an API key: who it is,
+// the hashes of its keys and what it may do. It is the inline spec of the APIKey
+// resource and of the APIKey documents beside a policy file.
+// +kubebuilder:validation:XValidation:rule="self.clientID != 'unknown'",message="clientID may not be unknown: that is what metrics call a key nobody has"
+// +kubebuilder:validation:XValidation:rule="self.values.filter(v, !has(v.expiresAt)).size() <= 2",message="at most two values may be live at once: give one of them an expiresAt, or remove it"
+// +kubebuilder:validation:XValidation:rule="self.values.all(v, self.values.exists_one(w, w.keyHash == v.keyHash))",message="two values have the same keyHash: remove one"
+type APIKeySpec struct {
+	// clientID names the client in rules, in the header for the agent, in metrics and in logs.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	ClientID string `json:"clientID"`
+
+	// values are the client's keys; at most two may be live at once, so that a key can be replaced without a gap.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Values []APIKeyValue `json:"values"`
+
+	// scopes are what the client may do; rules and the agent see them as the claim scopes.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^[!#-\[\]-~]+$`
+	Scopes []string `json:"scopes,omitempty"`
+
+	// claims are further claims of the client, all of them texts; rules and claimToHeaders see them like those of a token. The names scope and scopes and those of a token's own claims (exp, nbf, iat, iss, aud, jti) are not possible.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(name, size(name) >= 1 && size(name) <= 256)",message="names of claims have 1 to 256 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(name, !(name in ['scope', 'scopes', 'exp', 'nbf', 'iat', 'iss', 'aud', 'jti']))",message="scope and scopes are set by spec.scopes; exp, nbf, iat, iss, aud and jti are claims of tokens only"
+	Claims map[string]ClaimText `json:"claims,omitempty"`
+
+	// suspend refuses all of the client's keys while it is true.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// APIKeyValue is one key of a client, known by its hash alone.
+type APIKeyValue struct {
+	// name tells the client's keys apart.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// keyHash is sha256: and the SHA-256 of the key's text in lower-case hexadecimal, as gatepost apikey create prints it.
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	KeyHash string `json:"keyHash"`
+
+	// expiresAt is the time (RFC 3339) from which the key is refused; absent, it does not expire.
+	// +optional
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:MaxLength=64
+	ExpiresAt *string `json:"expiresAt,omitempty"`
+}
+
+// ClaimText is a claim whose value is a text.
+// +kubebuilder:validation:MaxLength=1024
+type ClaimText string
+
+// MaxLiveAPIKeyValues is how many values of one client may be live at once.
+const MaxLiveAPIKeyValues = 2
+
+// CheckAPIKey keeps every bound of an APIKeySpec that does not depend on the
+// time. The error is of type Errors; field paths begin with "spec.".
+func CheckAPIKey(s APIKeySpec) error {
+	var c checker
+	c.text("spec.clientID", s.ClientID, clientForm)
+	if s.ClientID == "unknown" {
+		c.fail("spec.clientID", "%q is what metrics call a key nobody has: choose another", s.ClientID)
+	}
+	c.apiKeyValues("spec.values", s.Values)
+	c.texts("spec.scopes", s.Scopes, 64, scopeForm)
+	c.count("spec.claims", len(s.Claims), 0, 16)
+	for _, name := range slices.Sorted(maps.Keys(s.Claims)) {
+		c.apiKeyClaim("spec.claims", name, string(s.Claims[name]))
+	}
+	if len(c.errs) > 0 {
+		return c.errs
+	}
+	return nil
+}
+
+func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
+	c.count(field, len(values), 1, 8)
+	lasting := 0
+	names, hashes := make([]string, len(values)), make(map[string]bool, len(values))
+	for i, v := range values {
+		field := at(field, i)
+		names[i] = v.Name
+		c.text(field+".name", v.Name, labelForm)
+		if !hashForm.MatchString(v.KeyHash) { // never quoted: it may be a key that somebody put in place of its hash
+			c.fail(field+".keyHash", "is no hash of a key: use the one that gatepost apikey create prints")
+		}
+		if hashes[v.KeyHash] && v.KeyHash != "" {
+			c.fail(field+".keyHash", "is the same as that of a value before: remove one")
+		}
+		hashes[v.KeyHash] = true
+		if v.ExpiresAt == nil {
+			lasting++
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339, *v.ExpiresAt); err != nil || len(*v.ExpiresAt) > 64 {
+			c.fail(field+".expiresAt", "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", *v.ExpiresAt)
+		}
+	}
+	unique(c, field, names)
+	if lasting > MaxLiveAPIKeyValues {
+		c.fail(field, "has %d values without expiresAt: at most %d may be live at once; give one an expiresAt, or remove it", lasting, MaxLiveAPIKeyValues)
+	}
+}
+
+func (c *checker) apiKeyClaim(field, name, value string) {
+	c.text(field, name, textForm{most: 256})
+	switch name {
+	case "scope", "scopes":
+		c.fail(field+"."+name, "is set by spec.scopes: write it there")
+	case "exp", "nbf", "iat", "iss", "aud", "jti":
+		c.fail(field+"."+name, "is a claim of tokens only: choose another name")
+	}
+	c.optional(field+"."+name, value, textForm{most: 1024})
+}
+
+// apiKeyAuth checks where keys come from, and that nothing else is there.
+func (c *checker) apiKeyAuth(field string, s *Spec) {
+	a := s.APIKeyAuth
+	c.count(field+".credentialSelector.matchLabels", len(a.CredentialSelector.MatchLabels), 0, 16)
+	c.count(field+".extractFrom", len(a.ExtractFrom), 0, 4)
+	taken := tokenCarriers(s.JWT)
+	keys := make([]string, len(a.ExtractFrom))
+	for i, source := range a.ExtractFrom {
+		field := at(field+".extractFrom", i) + ".header"
+		c.text(field, source.Header, headerForm)
+		keys[i] = foldHeader(source.Header)
+		switch name := keys[i]; {
+		case slices.Contains(taken, name):
+			c.fail(field, "%q carries the token: choose another header", source.Header)
+		case slices.Contains(keys[:i], name) && name != "":
+			c.fail(field, "%q is in the list twice: remove one", source.Header)
+		case name == "cookie" || isFraming(name) || strings.HasPrefix(name, "x-gatepost-"):
+			c.fail(field, "%q cannot carry a key: use X-API-Key or a header of your own", source.Header)
+		}
+	}
+	if len(keys) == 0 {
+		keys = []string{"x-api-key"}
+	}
+	c.clientIDHeader(field+".forwardClientIDHeader", s, append(taken, keys...))
+}
+
+// clientIDHeader keeps the header that tells the agent who the client is apart
+// from everything else that the agent or the guard reads.
+func (c *checker) clientIDHeader(field string, s *Spec, carriers []string) {
+	header := s.APIKeyAuth.ForwardClientIDHeader
+	if header == "" {
+		header = "X-Auth-Client"
+	}
+	c.text(field, header, headerForm)
+	c.outputHeader(field, header)
+	name := foldHeader(header)
+	if slices.Contains(carriers, name) {
+		c.fail(field, "%q carries a credential: choose another header", header)
+	}
+	if s.JWT == nil {
+		return
+	}
+	for _, m := range s.JWT.ClaimToHeaders {
+		if foldHeader(m.Header) == name {
+			c.fail(field, "%q is set by spec.jwt.claimToHeaders: choose another header", header)
+		}
+	}
+}
+
+// tokenCarriers are the folded names of the headers that may carry a token.
+func tokenCarriers(j *JWT) []string {
+	names := []string{"authorization"}
+	if j == nil || j.ExtractFrom == nil {
+		return names
+	}
+	for _, h := range j.ExtractFrom.Headers {
+		names = append(names, foldHeader(h.Name))
+	}
+	return names
+}
+
+var (
+	clientForm = textForm{63, regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`), "is no client id: use letters, digits and inner dots, underscores and hyphens"}
+	hashForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	scopeForm  = textForm{256, regexp.MustCompile(`^[!#-\[\]-~]+$`), "is no scope: use visible ASCII without quotes and backslashes"}
+)
