@@ -78,6 +78,9 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 	if p.Anonymous && hasConditions(p) {
 		c.fail(field+".anonymous", "stands alone: remove providers, apiKeys, scopes, claims and tenant, or make two rules")
 	}
+	if len(p.Providers) > 0 && len(p.APIKeys) > 0 {
+		c.fail(field+".apiKeys", "nobody has a token of providers and one of apiKeys at once: make two rules")
+	}
 	c.texts(field+".providers", p.Providers, 8, textForm{most: 63})
 	for i, name := range p.Providers {
 		c.knownProvider(at(field+".providers", i), name, s.JWT)

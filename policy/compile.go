@@ -158,7 +158,7 @@ func newRule(r *Rule) rule {
 
 // newPrincipal compiles a principal whose variables are numbered by names.
 func newPrincipal(p *Principal, names []string) *principal {
-	out := &principal{anonymous: p.Anonymous, providers: p.Providers}
+	out := &principal{anonymous: p.Anonymous, providers: p.Providers, clients: p.APIKeys}
 	for _, m := range p.Claims {
 		ref, _ := newClaimRef(m.Name)
 		out.claims = append(out.claims, claimTest{ref: ref, form: m.ValueType, values: m.Values})

@@ -201,7 +201,11 @@ func TestCompileRefusesRules(t *testing.T) {
 		{"a method in other letters", func(s *policy.Spec) { s.Authorization.Rules[0].Operation.Methods[0] = "post" }, `spec.authorization.rules[0].operation.methods[0]: unknown method "post"; use one of GET,`},
 		{"a provider that is not there", func(s *policy.Spec) { principal(s).Providers[0] = "okta" }, `spec.authorization.rules[0].principal.providers[0]: unknown provider "okta"; spec.jwt.providers has laravel, auth`},
 		{"a provider without any", func(s *policy.Spec) { s.JWT = nil }, `spec.authorization.rules[0].principal.providers[0]: unknown provider "auth": the policy has no spec.jwt.providers`},
-		{"API keys without apiKeyAuth", func(s *policy.Spec) { principal(s).APIKeys = []string{"crm"} }, `spec.authorization.rules[0].principal.apiKeys: cannot match: the policy has no apiKeyAuth`},
+		{"API keys without apiKeyAuth", func(s *policy.Spec) { *principal(s) = policy.Principal{APIKeys: []string{"crm"}} }, `spec.authorization.rules[0].principal.apiKeys: cannot match: the policy has no apiKeyAuth`},
+		{"a token and an API key at once", func(s *policy.Spec) {
+			s.APIKeyAuth = &policy.APIKeyAuth{}
+			principal(s).APIKeys = []string{"crm"}
+		}, `spec.authorization.rules[0].principal.apiKeys: nobody has a token of providers and one of apiKeys at once: make two rules`},
 		{"anonymous with conditions", func(s *policy.Spec) { principal(s).Anonymous = true }, `spec.authorization.rules[0].principal.anonymous: stands alone`},
 		{"scopes without any", func(s *policy.Spec) { principal(s).Scopes.AnyOf = nil }, `spec.authorization.rules[0].principal.scopes: set one of anyOf, allOf`},
 		{"a scope with a blank", func(s *policy.Spec) { principal(s).Scopes.AnyOf[0] = "agents run" }, `spec.authorization.rules[0].principal.scopes.anyOf[0]: "agents run" is no scope`},

@@ -9,16 +9,26 @@ type Header interface {
 	Values(name string) []string
 }
 
-// Who is who asks. The zero Who is nobody and is refused everything.
+// Who is who asks: a request without a credential, the principal of a token or
+// the client of an API key. The zero Who is nobody, and so is one that is more
+// than one of them; nobody is refused everything.
 // +kubebuilder:object:generate=false
 type Who struct {
 	// Anonymous says that the request carried no credential at all. Never set it because a credential was wrong.
 	Anonymous bool
-	// Provider is the JWT provider that vouches for Claims; empty, nobody does.
+	// Provider is the JWT provider that vouches for Claims; empty, none does.
 	Provider string
+	// Client is the client id of the API key that Claims belong to; empty, there was no key.
+	Client string
 	// Claims are the verified claims, their values of the types string, bool,
 	// json.Number, nil, []any and map[string]any. A number never equals a text.
 	Claims map[string]any
+}
+
+// isOne reports whether exactly one of its sources says who it is.
+func (w *Who) isOne() bool {
+	return w.Anonymous && w.Provider == "" && w.Client == "" ||
+		!w.Anonymous && (w.Provider == "") != (w.Client == "")
 }
 
 // Decision is what becomes of a request. The zero Decision denies.
@@ -52,7 +62,7 @@ func (p *Policy) Decide(route Route, h Header, who Who) Decision {
 	switch {
 	case route.reason != "":
 		return Decision{Reason: route.reason}
-	case who.Anonymous == (who.Provider != ""):
+	case !who.isOne():
 		return Decision{Reason: MissingCredential}
 	case who.Anonymous:
 		return p.decideAnonymous(route)

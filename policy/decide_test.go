@@ -12,8 +12,8 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-// ask is a request and who makes it: "POST /agents/a1/runs", a provider (none is
-// anonymous), claims in JSON and headers as "Name: value" lines.
+// ask is a request and who makes it: "POST /agents/a1/runs", a provider or "key "
+// and the client of an API key (none is anonymous), claims in JSON and headers as "Name: value" lines.
 type ask struct {
 	request, provider, claims, headers string
 }
@@ -22,6 +22,9 @@ func (a ask) of(t testing.TB, p *policy.Policy) policy.Decision {
 	t.Helper()
 	method, target, _ := strings.Cut(a.request, " ")
 	who := policy.Who{Anonymous: a.provider == "", Provider: a.provider}
+	if client, ok := strings.CutPrefix(a.provider, "key "); ok {
+		who.Provider, who.Client = "", client
+	}
 	if a.claims != "" {
 		decoder := json.NewDecoder(strings.NewReader(a.claims))
 		decoder.UseNumber()
@@ -85,6 +88,9 @@ func TestDecideTheZeroWhoIsNobody(t *testing.T) {
 		"zero":                           {},
 		"claims without a provider":      {Claims: map[string]any{"sub": "x"}},
 		"anonymous and verified at once": {Anonymous: true, Provider: "laravel"},
+		"anonymous with an API key":      {Anonymous: true, Client: "crm"},
+		"a token and an API key at once": {Provider: "laravel", Client: "crm"},
+		"all three at once":              {Anonymous: true, Provider: "laravel", Client: "crm"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			if got := p.Decide(route, nil, who); !cmp.Equal(got, nobody) {

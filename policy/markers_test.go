@@ -46,13 +46,13 @@ authorization:
     operation: {methods: [GET], paths: [{type: Template, value: /v, ignoreCase: true}]}
     principal:
       providers: [a]
-      apiKeys: [crm]
       scopes: {claim: s, anyOf: [x], allOf: [y]}
       claims: [{name: c, valueType: StringArray, values: [v]}]
       tenant: {claim: t, match: {header: X-Tenant-ID}, onNull: Allow}
     mcp: {methods: [{name: tools/call, params: [p]}]}
     preset: agno-v2
   - {name: pathvariable, operation: {paths: [{type: Template, value: "/{v}"}]}, principal: {tenant: {match: {pathVariable: v}}}}
+  - {name: keys, principal: {apiKeys: [crm]}}
   - {name: value, principal: {tenant: {match: {value: v}}}}
   - {name: anonymous, principal: {anonymous: true}}
 exemptions: [{methods: [GET], path: /health}]

@@ -6,6 +6,7 @@ import "slices"
 type principal struct {
 	anonymous bool
 	providers []string
+	clients   []string
 	claims    []claimTest
 	tenant    *tenantTest
 	scopes    *scopeTest
@@ -14,6 +15,9 @@ type principal struct {
 // matches judges everything but the scopes, whose lack has an answer of its own.
 func (p *principal) matches(h Header, who Who, b binding) bool {
 	if len(p.providers) > 0 && !slices.Contains(p.providers, who.Provider) {
+		return false
+	}
+	if len(p.clients) > 0 && !slices.Contains(p.clients, who.Client) {
 		return false
 	}
 	for i := range p.claims {

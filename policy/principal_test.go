@@ -115,6 +115,31 @@ authorization:
 `)
 }
 
+func TestDecideAPIKeys(t *testing.T) {
+	decisions{
+		{"the named client", ask{"GET /crm", "key crm", "", ""}, allowed("crm")},
+		{"another client", ask{"GET /crm", "key erp", "", ""}, denied("")},
+		{"a token is no API key", ask{"GET /crm", "laravel", "", ""}, denied("")},
+		{"not even of a provider of that name", ask{"GET /crm", "crm", "", ""}, denied("")},
+		{"an API key is of no provider", ask{"GET /laravel", "key laravel", "", ""}, denied("")},
+		{"a rule for both takes tokens", ask{"GET /both", "laravel", `{"scope":"use"}`, ""}, allowed("both")},
+		{"and API keys", ask{"GET /both", "key crm", `{"scopes":["use"]}`, ""}, allowed("both")},
+		{"an API key that lacks a scope", ask{"GET /both", "key crm", `{"scopes":[]}`, ""}, short("both", "use")},
+		{"a claim and the tenant of an API key", ask{"GET /t/t-1", "key crm", `{"tenant_id":"t-1","plan":"pro"}`, ""}, allowed("tenant")},
+		{"another tenant's path", ask{"GET /t/t-2", "key crm", `{"tenant_id":"t-1","plan":"pro"}`, ""}, denied("")},
+		{"a client that is denied", ask{"GET /both", "key bot", `{"scopes":["use"]}`, ""}, denied("no-bots")},
+	}.check(t, `
+apiKeyAuth: {credentialSelector: {}}
+authorization:
+  rules:
+  - {name: no-bots, action: Deny, principal: {apiKeys: [bot]}}
+  - {name: crm, operation: {paths: [{value: /crm}]}, principal: {apiKeys: [crm]}}
+  - {name: laravel, operation: {paths: [{value: /laravel}]}, principal: {providers: [laravel]}}
+  - {name: both, operation: {paths: [{value: /both}]}, principal: {scopes: {anyOf: [use]}}}
+  - {name: tenant, operation: {paths: [{type: Template, value: "/t/{t}"}]}, principal: {claims: [{name: plan, values: [pro]}], tenant: {match: {pathVariable: t}}}}
+`)
+}
+
 func TestDecideTenant(t *testing.T) {
 	no := denied("")
 	decisions{

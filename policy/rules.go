@@ -104,8 +104,9 @@ const (
 
 // Principal is who a rule is about; every field that is set must hold.
 // +kubebuilder:validation:XValidation:rule="!(has(self.anonymous) && self.anonymous) || !(has(self.providers) || has(self.apiKeys) || has(self.scopes) || has(self.claims) || has(self.tenant))",message="anonymous stands alone: remove providers, apiKeys, scopes, claims and tenant"
+// +kubebuilder:validation:XValidation:rule="!(has(self.providers) && has(self.apiKeys))",message="nobody has a token of providers and one of apiKeys at once: make two rules"
 type Principal struct {
-	// providers are the JWT providers whose tokens match; empty, all of them.
+	// providers are the JWT providers whose tokens match; empty, all of them. An API key never matches a provider.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=8
@@ -113,7 +114,7 @@ type Principal struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	Providers []string `json:"providers,omitempty"`
 
-	// apiKeys are the client ids of API keys that match.
+	// apiKeys are the client ids of the API keys that match; a token never does. Without providers and apiKeys, tokens and API keys match alike.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64

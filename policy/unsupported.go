@@ -56,9 +56,6 @@ func unsupportedInJWT(j *JWT) []string {
 
 func unsupportedInRule(field string, r *Rule) []string {
 	var out []string
-	if r.Principal != nil && len(r.Principal.APIKeys) > 0 {
-		out = append(out, field+".principal.apiKeys: API keys are not built yet")
-	}
 	if r.MCP != nil {
 		out = append(out, field+".mcp: rules on MCP calls are not built yet")
 	}

@@ -45,7 +45,6 @@ func TestUnsupported(t *testing.T) {
 	for _, test := range []struct{ field, spec string }{
 		{"spec.mode", `mode: Audit`},
 		{"spec.apiKeyAuth", `apiKeyAuth: {credentialSelector: {}}`},
-		{"spec.authorization.rules[0].principal.apiKeys", "apiKeyAuth: {credentialSelector: {}}\nauthorization: {rules: [{name: a, principal: {apiKeys: [crm]}}]}"},
 		{"spec.authorization.rules[0].mcp", `authorization: {rules: [{name: a, mcp: {methods: [{name: x}]}}]}`},
 		{"spec.authorization.rules[0].preset", `authorization: {rules: [{name: a, preset: agno-v2}]}`},
 		{"spec.protectedResource", `protectedResource: {resource: "https://a.example"}`},
