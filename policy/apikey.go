@@ -11,7 +11,7 @@ import (
 // APIKeySpec is one client that identifies itself with an API key: who it is,
 // the hashes of its keys and what it may do. It is the inline spec of the APIKey
 // resource and of the APIKey documents beside a policy file.
-// +kubebuilder:validation:XValidation:rule="self.clientID != 'unknown'",message="clientID may not be unknown: that is what metrics call a key nobody has"
+// +kubebuilder:validation:XValidation:rule="!(self.clientID in ['unknown', 'other'])",message="clientID may not be unknown or other: metrics call so a key nobody has, and clients beyond those they count"
 // +kubebuilder:validation:XValidation:rule="self.values.filter(v, !has(v.expiresAt)).size() <= 2",message="at most two values may be live at once: give one of them an expiresAt, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.values.all(v, self.values.exists_one(w, w.keyHash == v.keyHash))",message="two values have the same keyHash: remove one"
 type APIKeySpec struct {
@@ -83,8 +83,8 @@ const MaxLiveAPIKeyValues = 2
 func CheckAPIKey(s APIKeySpec) error {
 	var c checker
 	c.text("spec.clientID", s.ClientID, clientForm)
-	if s.ClientID == "unknown" {
-		c.fail("spec.clientID", "%q is what metrics call a key nobody has: choose another", s.ClientID)
+	if s.ClientID == "unknown" || s.ClientID == "other" {
+		c.fail("spec.clientID", "%q is a word of the metrics: choose another", s.ClientID)
 	}
 	c.apiKeyValues("spec.values", s.Values)
 	c.texts("spec.scopes", s.Scopes, 64, scopeForm)
