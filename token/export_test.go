@@ -20,6 +20,7 @@ var (
 	ErrJSONNumber    = errJSONNumber
 	ErrJSONUTF8      = errJSONUTF8
 	ErrJSONObject    = errJSONObject
+	ErrJSONValues    = errJSONValues
 )
 
 // OverNetwork makes remotes fetch over another network.
@@ -31,6 +32,12 @@ func OverNetwork(cfg RemotesConfig, dial func(ctx context.Context, network, addr
 // WithRoots makes remotes trust other roots.
 func WithRoots(cfg RemotesConfig, roots *x509.CertPool) RemotesConfig {
 	cfg.tls = &tls.Config{RootCAs: roots}
+	return cfg
+}
+
+// WithResolver makes remotes look names up elsewhere.
+func WithResolver(cfg RemotesConfig, resolver *net.Resolver) RemotesConfig {
+	cfg.resolver = resolver
 	return cfg
 }
 

@@ -20,7 +20,12 @@ const (
 const (
 	firstRetry = time.Second
 	lastRetry  = 8 * time.Second
+	leastPause = time.Second // from the end of one fetch to the next that nobody waits for
 )
+
+// latestRefresh is the longest that jitter makes the time between two good
+// fetches, in parts of cacheDuration.
+const latestRefresh = 1.1
 
 // goodSet is a fetched set and when it was fetched.
 type goodSet struct {
@@ -118,8 +123,9 @@ func (f *feed) run(ctx context.Context, ended chan struct{}) {
 	fetcher := newFetcher(f.key, f.cfg)
 	defer fetcher.close()
 	for ctx.Err() == nil {
+		begun := f.cfg.Now()
 		f.fly(ctx, fetcher)
-		f.rest(ctx)
+		f.rest(ctx, begun)
 	}
 }
 
@@ -158,15 +164,18 @@ func (f *feed) land(boarded *flight, report Fetch) {
 	close(boarded.done)
 }
 
-// rest waits until the next fetch is due, wanted, or never.
-func (f *feed) rest(ctx context.Context) {
+// rest waits until the next fetch is due, wanted, or never. It counts from when
+// the last one began, so that a server that hangs is asked as often as one that
+// refuses, but leaves a server in trouble a moment to itself.
+func (f *feed) rest(ctx context.Context, begun time.Time) {
 	landed, jitter := f.cfg.Now(), f.cfg.Jitter()
 	for ctx.Err() == nil {
 		pause, wanted := f.pause(jitter)
 		if wanted {
 			return
 		}
-		timer := time.NewTimer(pause - f.cfg.Now().Sub(landed))
+		now := f.cfg.Now()
+		timer := time.NewTimer(max(pause-now.Sub(begun), leastPause-now.Sub(landed)))
 		select {
 		case <-timer.C:
 			return
@@ -178,21 +187,28 @@ func (f *feed) rest(ctx context.Context) {
 }
 
 // pause is the time from one fetch to the next, spread by jitter in [0,1), and
-// whether somebody waits for one already.
+// whether somebody waits for one already. After a failure it is never longer than
+// what it is named for: that is how long a recovered server goes unnoticed.
 func (f *feed) pause(jitter float64) (pause time.Duration, wanted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	wanted = f.flight != nil
 	switch {
 	case f.failures == 0:
-		pause = spread(f.timing.refresh, 0.9+0.2*jitter)
-	case f.good.Load() == nil:
+		pause = spread(f.timing.refresh, 0.9+(latestRefresh-0.9)*jitter)
+	case !f.inForce():
 		doubled := firstRetry << min(f.failures-1, 8)
 		pause = spread(min(doubled, lastRetry), 0.75+0.25*jitter)
 	default:
-		pause = spread(f.timing.retry, 0.9+0.2*jitter)
+		pause = spread(f.timing.retry, 0.75+0.2*jitter)
 	}
 	return pause, wanted
+}
+
+// inForce reports whether there is a set that is not stale for all users.
+func (f *feed) inForce() bool {
+	good := f.good.Load()
+	return good != nil && f.cfg.Now().Sub(good.at) <= f.timing.maxStale
 }
 
 func spread(d time.Duration, factor float64) time.Duration {

@@ -7,10 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -56,7 +54,7 @@ type fetcher struct {
 
 func newFetcher(key feedKey, cfg RemotesConfig) *fetcher {
 	gate := addressGate{loopback: key.insecure, forbidden: cfg.Forbidden}
-	dialer := &net.Dialer{Timeout: fetchTimeout, Control: gate.control}
+	dialer := &net.Dialer{Timeout: fetchTimeout, Control: gate.control, Resolver: cfg.resolver}
 	transport := &http.Transport{
 		DialContext:            dialer.DialContext,
 		DisableCompression:     true,
@@ -91,7 +89,7 @@ func (f *fetcher) fetch(ctx context.Context, report *Fetch) *KeySet {
 		report.Result, report.Err = result, err
 		return nil
 	}
-	set, skipped := ParseJWKS(body)
+	set, skipped := parseJWKS(body)
 	report.Skipped = skipped
 	if set.Len() == 0 {
 		report.Result, report.Err = FetchInvalid, errors.Join(append([]error{errSetUnusable}, skipped...)...)
@@ -101,33 +99,42 @@ func (f *fetcher) fetch(ctx context.Context, report *Fetch) *KeySet {
 	return set
 }
 
-func (f *fetcher) get(ctx context.Context) ([]byte, FetchResult, error) {
+func (f *fetcher) get(ctx context.Context) (string, FetchResult, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.uri, nil)
 	if err != nil {
-		return nil, FetchFailed, fmt.Errorf("making request: %w", err)
+		return "", FetchFailed, fmt.Errorf("making request: %w", err)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", "gatepost")
 	response, err := f.client.Do(request)
 	if err != nil {
-		return nil, resultOf(err), fmt.Errorf("fetching key set: %w", withoutURL(err))
+		return "", resultOf(err), fmt.Errorf("fetching key set: %w", withoutURL(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, FetchStatus, fmt.Errorf("fetching key set: the server answered %d", response.StatusCode)
+		return "", FetchStatus, fmt.Errorf("fetching key set: the server answered %d", response.StatusCode)
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, FetchInvalid, errSetEncoded
+		return "", FetchInvalid, errSetEncoded
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxSetBytes+1))
-	if err != nil {
-		return nil, FetchFailed, fmt.Errorf("reading key set: %w", withoutURL(err))
+	return readSet(response)
+}
+
+// readSet reads the body, no more of it than is allowed.
+func readSet(response *http.Response) (string, FetchResult, error) {
+	if response.ContentLength > maxSetBytes {
+		return "", FetchTooLarge, errSetTooLarge
 	}
-	if len(body) > maxSetBytes {
-		return nil, FetchTooLarge, errSetTooLarge
+	var body strings.Builder
+	body.Grow(int(max(response.ContentLength, 4<<10)))
+	if _, err := io.Copy(&body, io.LimitReader(response.Body, maxSetBytes+1)); err != nil {
+		return "", FetchFailed, fmt.Errorf("reading key set: %w", withoutURL(err))
 	}
-	return body, FetchOK, nil
+	if body.Len() > maxSetBytes {
+		return "", FetchTooLarge, errSetTooLarge
+	}
+	return body.String(), FetchOK, nil
 }
 
 func resultOf(err error) FetchResult {
@@ -143,58 +150,4 @@ func withoutURL(err error) error {
 		return wrapped.Err
 	}
 	return err
-}
-
-// addressGate refuses addresses after name resolution, so that no name and no
-// redirect leads to them.
-type addressGate struct {
-	loopback  bool
-	forbidden []netip.Addr
-}
-
-// control is a net.Dialer's Control.
-func (g addressGate) control(_, address string, _ syscall.RawConn) error {
-	target, err := netip.ParseAddrPort(address)
-	if err != nil || g.refuses(target.Addr()) {
-		return errAddressRefused
-	}
-	return nil
-}
-
-// metadataAddresses are instance metadata services outside the link-local
-// ranges: AWS over IPv6, Google over IPv6, Azure's wire server, Alibaba.
-var metadataAddresses = [...]netip.Addr{
-	netip.MustParseAddr("fd00:ec2::254"),
-	netip.MustParseAddr("fd20:ce::254"),
-	netip.MustParseAddr("168.63.129.16"),
-	netip.MustParseAddr("100.100.100.200"),
-}
-
-// nat64 is the well-known prefix by which an IPv6 address stands for an IPv4
-// one (RFC 6052).
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-func (g addressGate) refuses(address netip.Addr) bool {
-	address = address.Unmap().WithZone("")
-	if nat64.Contains(address) {
-		bytes := address.As16()
-		address = netip.AddrFrom4([4]byte(bytes[12:]))
-	}
-	switch {
-	case !address.IsValid(), address.IsUnspecified(), address.IsMulticast(), address.IsLinkLocalUnicast():
-		return true
-	case address.IsLoopback():
-		return !g.loopback
-	}
-	for _, metadata := range metadataAddresses {
-		if address == metadata {
-			return true
-		}
-	}
-	for _, own := range g.forbidden {
-		if address == own.Unmap() {
-			return true
-		}
-	}
-	return false
 }

@@ -177,7 +177,7 @@ func FuzzJSON(f *testing.F) {
 			}
 			return
 		}
-		for _, stricter := range []error{token.ErrJSONDepth, token.ErrJSONDuplicate, token.ErrJSONNumber, token.ErrJSONUTF8, token.ErrJSONObject} {
+		for _, stricter := range []error{token.ErrJSONDepth, token.ErrJSONDuplicate, token.ErrJSONNumber, token.ErrJSONUTF8, token.ErrJSONObject, token.ErrJSONValues} {
 			if errors.Is(err, stricter) {
 				return
 			}

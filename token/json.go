@@ -11,6 +11,7 @@ import (
 const (
 	maxDepth        = 32
 	maxNumberLength = 64
+	maxValues       = 1 << 14 // a value takes many times the memory of its text
 )
 
 // Why a JSON text is refused. They are values of their own because a fuzz test
@@ -21,12 +22,14 @@ var (
 	errJSONDepth     = errors.New("nested too deeply")
 	errJSONDuplicate = errors.New("a name occurs twice in one object")
 	errJSONNumber    = errors.New("a number of too many digits")
+	errJSONValues    = errors.New("too many values")
 	errJSONObject    = errors.New("not an object")
 )
 
 // decodeObject reads a JSON text that is one object. It is stricter than RFC
 // 8259 where two readers could differ: no doubled names (after unescaping), no
-// lone surrogates, no byte order mark, bounded depth and number length. Values
+// lone surrogates, no byte order mark, bounded depth, number length and number of
+// values. They
 // are string, json.Number, bool, nil, []any and map[string]any; strings share
 // the memory of text.
 func decodeObject(text string) (map[string]any, error) {
@@ -51,8 +54,9 @@ func decodeObject(text string) (map[string]any, error) {
 
 // jsonReader reads valid UTF-8 from left to right.
 type jsonReader struct {
-	text string
-	at   int
+	text   string
+	at     int
+	values int // read so far
 }
 
 // peek returns the next byte, or 0 at the end: no JSON token begins with NUL.
@@ -89,6 +93,9 @@ func (r *jsonReader) value(depth int) (any, error) {
 	c := r.peek()
 	if (c == '{' || c == '[') && depth >= maxDepth {
 		return nil, errJSONDepth
+	}
+	if r.values++; r.values > maxValues {
+		return nil, errJSONValues
 	}
 	switch c {
 	case '{':

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
@@ -46,7 +47,7 @@ func newPublicKey(entry any) (*verifyKey, error) {
 	if err != nil {
 		return nil, nameKey(kid, err)
 	}
-	made := &verifyKey{kid: kid}
+	made := &verifyKey{kid: strings.Clone(kid)} // the document is large and need not live on
 	fits := false
 	for i, alg := range algorithms {
 		if (pinned != "" && pinned != alg.name) || alg.family != public.family || alg.curve != public.curve {

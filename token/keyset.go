@@ -40,8 +40,10 @@ func NewKeySet(keys []Key) (*KeySet, []error) {
 // ParseJWKS reads a JSON Web Key Set (RFC 7517 section 5) of public keys, at
 // most 100. A bad key is left out with an error and the rest stays; the set is
 // nil only when the document itself cannot be read.
-func ParseJWKS(data []byte) (*KeySet, []error) {
-	document, err := decodeObject(string(data))
+func ParseJWKS(data []byte) (*KeySet, []error) { return parseJWKS(string(data)) }
+
+func parseJWKS(text string) (*KeySet, []error) {
+	document, err := decodeObject(text)
 	if err != nil {
 		return nil, []error{fmt.Errorf("reading key set: %w", err)}
 	}

@@ -29,6 +29,8 @@ type RemotesConfig struct {
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // tests: a network in memory
 	tls  *tls.Config                                                          // tests: their own roots
+
+	resolver *net.Resolver // tests: their own names
 }
 
 // Fetch is one finished fetch of a remote key set.
@@ -173,7 +175,7 @@ type timing struct {
 	refresh  time.Duration // between two good fetches
 	retry    time.Duration // after a failed one, when there is a set to live on
 	unknown  time.Duration // between two fetches caused by unknown kids
-	maxStale time.Duration // how long a set lives without a good fetch
+	maxStale time.Duration // how long a set lives from its fetch on
 }
 
 // Bounds that keep a policy from hammering a key server.
@@ -183,13 +185,16 @@ const (
 	minUnknown = time.Second
 )
 
+// newTiming applies the defaults. A set is never stale before its refresh had a
+// chance to succeed, however short maxStale is.
 func newTiming(spec policy.RemoteJWKS) timing {
-	return timing{
-		refresh:  durationOr(spec.CacheDuration, 5*time.Minute, minRefresh),
-		retry:    durationOr(spec.FailedRefetchDuration, 10*time.Second, minRetry),
-		unknown:  durationOr(spec.UnknownKeyRefetchInterval, 10*time.Second, minUnknown),
-		maxStale: durationOr(spec.MaxStale, 24*time.Hour, 0),
+	t := timing{
+		refresh: durationOr(spec.CacheDuration, 5*time.Minute, minRefresh),
+		retry:   durationOr(spec.FailedRefetchDuration, 10*time.Second, minRetry),
+		unknown: durationOr(spec.UnknownKeyRefetchInterval, 10*time.Second, minUnknown),
 	}
+	t.maxStale = durationOr(spec.MaxStale, 24*time.Hour, spread(t.refresh, latestRefresh)+fetchTimeout)
+	return t
 }
 
 func durationOr(value *policy.Duration, absent, least time.Duration) time.Duration {
@@ -200,13 +205,14 @@ func durationOr(value *policy.Duration, absent, least time.Duration) time.Durati
 }
 
 // shortest is the timing of a feed that several providers share: the most eager
-// of each.
+// of each, and the most patient maxStale.
 func shortest(remotes []*Remote) timing {
 	shared := remotes[0].timing
 	for _, other := range remotes[1:] {
 		shared.refresh = min(shared.refresh, other.timing.refresh)
 		shared.retry = min(shared.retry, other.timing.retry)
 		shared.unknown = min(shared.unknown, other.timing.unknown)
+		shared.maxStale = max(shared.maxStale, other.timing.maxStale)
 	}
 	return shared
 }

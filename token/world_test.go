@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -59,6 +60,7 @@ func (w *wire) Addr() net.Addr { return &net.IPAddr{} }
 
 // keyServer serves a key set that tests change. Its zero answer is 500.
 type keyServer struct {
+	jitter  float64 // of who fetches; 0: 0.5
 	mu      sync.Mutex
 	answer  http.HandlerFunc
 	fetches atomic.Int64
@@ -138,7 +140,7 @@ func inWorld(t *testing.T, server *keyServer, change func(*policy.RemoteJWKS), r
 		go func() { defer close(served); _ = httpServer.Serve(network) }()
 		w := &world{server: server, fetches: make(chan token.Fetch, 10000), network: network}
 		w.remotes = token.NewRemotes(token.OverNetwork(token.RemotesConfig{
-			Jitter:  func() float64 { return 0.5 },
+			Jitter:  func() float64 { return cmp.Or(server.jitter, 0.5) },
 			OnFetch: func(f token.Fetch) { w.fetches <- f },
 		}, network.dial))
 		wire := spec()
