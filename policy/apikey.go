@@ -58,7 +58,7 @@ type APIKeyValue struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// keyHash is sha256: and the SHA-256 of the key's text in lower-case hexadecimal, as gatepost apikey create prints it.
+	// keyHash is the SHA-256 of the key's text in lower-case hexadecimal, after sha256:, as gatepost apikey create prints it.
 	// +required
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	// +kubebuilder:validation:MaxLength=71

@@ -14,7 +14,7 @@ const (
 // Condition types of an AgentAuthPolicy.
 const (
 	// ConditionAccepted is True when the spec is valid, supported and not in
-	// conflict with an older policy.
+	// conflict with an older object. An APIKey has this condition alone.
 	ConditionAccepted = "Accepted"
 	// ConditionResolvedRefs is True when everything the spec refers to exists
 	// and is usable.
@@ -104,6 +104,12 @@ const (
 	ReasonInvalid = "Invalid"
 	// ReasonConflicted: an older policy selects some of the same pods.
 	ReasonConflicted = "Conflicted"
+	// ReasonDuplicateClientID and ReasonDuplicateKey: an older APIKey of the
+	// namespace has the client id, or one of the keys.
+	ReasonDuplicateClientID = "DuplicateClientID"
+	ReasonDuplicateKey      = "DuplicateKey"
+	// ReasonTooManyLiveValues: more than two keys of a client are live.
+	ReasonTooManyLiveValues = "TooManyLiveValues"
 )
 
 // Reasons of ResolvedRefs, beside those of Secrets above.
@@ -118,6 +124,9 @@ const (
 	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
 	// ReasonInvalidKeySet: a JWKS cannot be read, or none of its keys is usable.
 	ReasonInvalidKeySet = "InvalidKeySet"
+	// ReasonTooManyAPIKeys: the selector selects more clients than a bundle holds;
+	// the oldest are let in.
+	ReasonTooManyAPIKeys = "TooManyAPIKeys"
 )
 
 // Reasons of Programmed.

@@ -2,7 +2,8 @@
 // version v1alpha1, every kind namespaced and in the category gatepost.
 //
 // A SigningKey owns a key and its rotation; an AgentAuthPolicy says which pods
-// are guarded and which requests they let in. The policy's judgement is
+// are guarded and which requests they let in; an APIKey is a client that calls
+// with a key of its own. The policy's judgement is
 // policy.Spec, embedded inline: the same struct is a standalone sidecar's file.
 // What two fields say together is checked by CEL in the schema, with a message
 // that names the fix; what needs another object is a condition (conditions.go).

@@ -6,6 +6,7 @@ const (
 	Version             = "v1alpha1"
 	KindSigningKey      = "SigningKey"
 	KindAgentAuthPolicy = "AgentAuthPolicy"
+	KindAPIKey          = "APIKey"
 )
 
 // Labels.

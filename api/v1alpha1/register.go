@@ -13,7 +13,8 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: Version}
 func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&SigningKey{}, &SigningKeyList{},
-		&AgentAuthPolicy{}, &AgentAuthPolicyList{})
+		&AgentAuthPolicy{}, &AgentAuthPolicyList{},
+		&APIKey{}, &APIKeyList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

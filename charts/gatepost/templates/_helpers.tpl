@@ -54,10 +54,10 @@ watched ones where there is a list. Expressions of a namespaceSelector.
 {{/* Rights that the reconcilers need where they look after objects. */}}
 {{- define "gatepost.rules" -}}
 - apiGroups: [gatepost.dev]
-  resources: [agentauthpolicies, signingkeys]
+  resources: [agentauthpolicies, apikeys, signingkeys]
   verbs: [get, list, watch]
 - apiGroups: [gatepost.dev]
-  resources: [agentauthpolicies/status, signingkeys/status]
+  resources: [agentauthpolicies/status, apikeys/status, signingkeys/status]
   verbs: [patch]
 # Secrets: metadata is watched, content is read one by one (those that policies
 # and keys name), state, bundle and export Secrets are written.
