@@ -181,9 +181,9 @@ func (a *reception) readHeader(line []byte) error {
 	value = bytes.Trim(value, " \t")
 	ok := true
 	switch {
-	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+	case wire.Is(name, "transfer-encoding"):
 		ok = a.readCoding(value) && !a.long
-	case bytes.EqualFold(name, []byte("Content-Length")):
+	case wire.Is(name, "content-length"):
 		ok = a.readLength(value) && !a.long
 	}
 	if !ok {
@@ -195,7 +195,7 @@ func (a *reception) readHeader(line []byte) error {
 func (a *reception) readCoding(value []byte) bool {
 	first := !a.chunked
 	a.chunked = true
-	return first && a.http11 && bytes.EqualFold(value, []byte("chunked"))
+	return first && a.http11 && wire.Is(value, "chunked")
 }
 
 func (a *reception) readLength(value []byte) bool {

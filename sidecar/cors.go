@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/sidecar/wire"
 )
 
 // ownExposed are the headers of the sidecar's own answers that a page may read.
@@ -37,7 +38,7 @@ func newCORS(c *policy.CORS) cors {
 		origins:     c.AllowOrigins,
 		credentials: c.AllowCredentials,
 		headers:     strings.Join(c.AllowHeaders, ", "),
-		mcpParams:   slices.ContainsFunc(c.AllowHeaders, func(h string) bool { return strings.EqualFold(h, "Mcp-Method") }),
+		mcpParams:   slices.ContainsFunc(c.AllowHeaders, func(h string) bool { return wire.Is(h, "mcp-method") }),
 		exposed:     strings.Join(append([]string{ownExposed}, c.ExposeHeaders...), ", "),
 	}
 	methods := make([]string, len(c.AllowMethods))
@@ -54,8 +55,8 @@ func newCORS(c *policy.CORS) cors {
 // allows reports whether pages of the request's origin may read answers, and
 // what Access-Control-Allow-Origin says then. A request without an Origin, with
 // several or with the opaque origin null is allowed nothing.
-func (c *cors) allows(h http.Header) (origin string, ok bool) {
-	values := h["Origin"]
+func (c *cors) allows(h policy.Header) (origin string, ok bool) {
+	values := h.Values("Origin")
 	if len(values) != 1 || values[0] == "null" || values[0] == "" {
 		return "", false
 	}

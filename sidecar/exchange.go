@@ -22,6 +22,7 @@ type (
 const (
 	decisionAllow  = "allow"
 	decisionDeny   = "deny"
+	decisionAudit  = "audit_deny"
 	decisionExempt = "exempt"
 )
 
@@ -42,12 +43,13 @@ type exchange struct {
 	why       string // more about a refused head, for the log
 	outcome   token.Outcome
 	persona   *persona // of the verified token; nil: nobody
-	carrier   string   // canonical name of the header that carried the verified token
+	carrier   *source  // where the verified token was
 	judged    time.Duration
 	upstream  string // the kind of upstream error, "" for none
 	stream    string // the kind of stream, "" for none
 	cause     string // why the stream ended
 	webSocket bool   // a full WebSocket handshake
+	protocol  string // to select for a WebSocket if the agent selects none
 	preflight bool   // answered as a browser's question before the real request
 	refused   int    // the status of a head that was refused, 0 for none
 	heavy     bool   // there is no memory left for a head of this size

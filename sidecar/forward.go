@@ -85,11 +85,11 @@ func (s *Sidecar) rewrite(pr *httputil.ProxyRequest) {
 
 // forwardCredentials decides on the headers that may carry a token: what was
 // verified in this very request may go on, anything else is taken away, unless
-// the policy says Always.
+// the policy says Always. Tokens in cookies and in offered protocols never go on.
 func (s *site) forwardCredentials(out, in http.Header, x *exchange) {
 	carry := func(name string) {
 		values, ok := in[name]
-		verified := x.decision == decisionAllow && x.carrier == name
+		verified := x.decision == decisionAllow && x.carrier != nil && x.carrier.name == name
 		if ok && (s.forward == policy.ForwardAlways || s.forward == policy.ForwardOriginal && verified) {
 			out[name] = values
 			return
@@ -97,9 +97,26 @@ func (s *site) forwardCredentials(out, in http.Header, x *exchange) {
 		delete(out, name)
 	}
 	carry("Authorization")
-	for _, from := range s.sources {
-		carry(from.name)
+	for i := range s.sources {
+		switch from := &s.sources[i]; from.kind {
+		case inCookie:
+			if lines, ok := out[cookieHeader]; ok {
+				setOrDelete(out, cookieHeader, withoutCookie(lines, from.cookie()))
+			}
+		case inSubprotocol:
+			x.withoutBearer(out)
+		default:
+			carry(from.name)
+		}
 	}
+}
+
+func setOrDelete(h http.Header, name string, values []string) {
+	if len(values) == 0 {
+		delete(h, name)
+		return
+	}
+	h[name] = values
 }
 
 // neverTwice keeps net/http from sending a POST again because of a header that
@@ -125,6 +142,7 @@ func (s *Sidecar) receive(res *http.Response) error {
 	x.w.eager, x.w.expected = true, res.ContentLength
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
+		x.selectProtocol(res.Header)
 		x.beginStream(s, "websocket")
 	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
 		x.beginStream(s, "sse")

@@ -15,7 +15,6 @@ type query struct {
 
 	header    policy.Header
 	webSocket bool // the request is a full WebSocket handshake
-	origin    bool // its Origin, if it has one, may open a WebSocket
 }
 
 // judgement is what the guard found.
@@ -24,7 +23,7 @@ type judgement struct {
 
 	outcome token.Outcome
 	persona *persona // of the verified token
-	carrier string   // the header that carried the verified token
+	carrier *source  // where the verified token was
 }
 
 // judge decides on one request: the route first, then the origin of a
@@ -35,20 +34,26 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 	switch reason := route.Reason(); {
 	case reason != "" && reason != policy.Exempt:
 		return denied(reason)
-	case q.webSocket && !q.origin:
+	case q.webSocket && !s.cors.mayOpen(q.header):
 		return denied(policy.OriginDenied)
-	case reason == policy.Exempt:
-		return judgement{Decision: policy.Decision{Reason: reason}}
+	case reason == policy.Exempt, q.webSocket && s.deferred[route.Path()]:
+		return judgement{Decision: policy.Decision{Reason: policy.Exempt}}
 	}
-	raw, carrier, reason := s.extract(q.header)
-	switch reason {
-	case "":
-	case policy.MissingCredential:
+	found, reason := s.extract(&q)
+	switch {
+	case reason == policy.MissingCredential:
 		return judgement{Decision: s.Policy.Decide(route, q.header, policy.Who{Anonymous: true})}
-	default:
+	case reason != "":
 		return denied(reason)
+	case found.carrier.kind == inCookie && !s.cors.maySend(&q):
+		return denied(policy.OriginDenied)
 	}
-	outcome, who := s.verify(ctx, raw, q.header.Values(carrier)[0], now)
+	return s.judgeToken(ctx, route, &q, &found, now)
+}
+
+// judgeToken verifies a token and decides what its principal may do.
+func (s *site) judgeToken(ctx context.Context, route policy.Route, q *query, from *credential, now time.Time) judgement {
+	outcome, who := s.verify(ctx, from, now)
 	found := judgement{outcome: outcome, persona: who, Decision: policy.Decision{Reason: outcome.Reason}}
 	if !outcome.Verified.Valid() {
 		if found.Reason == policy.OK { // nobody is verified, whatever is said
@@ -56,7 +61,7 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 		}
 		return found
 	}
-	found.carrier = carrier
+	found.carrier = from.carrier
 	found.Decision = s.Policy.Decide(route, q.header, policy.Who{
 		Provider: outcome.Verified.Provider(), Claims: outcome.Verified.Claims(),
 	})
@@ -65,26 +70,6 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 
 func denied(reason policy.Reason) judgement {
 	return judgement{Decision: policy.Decision{Reason: reason}}
-}
-
-// extract finds the one token of a request among the headers that may carry it.
-func (s *site) extract(h policy.Header) (raw token.Raw, carrier string, reason policy.Reason) {
-	reason = policy.MissingCredential
-	for _, from := range s.sources {
-		values := h.Values(from.name)
-		if len(values) == 0 {
-			continue
-		}
-		found, why := token.Extract(values, from.prefix, s.maxToken)
-		switch {
-		case why == policy.MissingCredential:
-		case reason != policy.MissingCredential:
-			return token.Raw{}, "", policy.AmbiguousCredentials
-		default:
-			raw, carrier, reason = found, from.name, why
-		}
-	}
-	return raw, carrier, reason
 }
 
 // guard lets a request go on, or answers why not.
@@ -97,7 +82,6 @@ func (s *Sidecar) guard(next handler) handler {
 			RequestLine: x.line(),
 			header:      x.r.Header,
 			webSocket:   x.webSocket,
-			origin:      in.cors.mayOpen(x.r.Header),
 		}, began)
 		x.judged = time.Since(began)
 		x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
@@ -105,15 +89,30 @@ func (s *Sidecar) guard(next handler) handler {
 		if found.outcome.Reason != "" {
 			s.countToken(&found.outcome, began)
 		}
-		switch found.Reason {
-		case policy.OK:
+		switch {
+		case found.Reason == policy.OK:
 			x.decision = decisionAllow
-		case policy.Exempt:
+		case found.Reason == policy.Exempt:
 			x.decision = decisionExempt
+		case in.audit && isAudited(found.Reason):
+			x.decision = decisionAudit
 		default:
 			x.refuse(found.Reason, answerTo(found.Reason, found.Scopes))
 			return
 		}
 		next(x)
+	}
+}
+
+// isAudited reports whether a refusal for this reason is only counted under
+// Audit (decision 14): what credentials and rules decide. What could be read in
+// two ways, is too large, or comes from another origin is refused all the same.
+func isAudited(reason policy.Reason) bool {
+	switch reason {
+	case policy.AmbiguousCredentials, policy.BadRequest, policy.MethodNotAllowed, policy.OriginDenied,
+		policy.RateLimited, policy.RequestTooLarge, policy.TokenTooLarge:
+		return false
+	default:
+		return true
 	}
 }

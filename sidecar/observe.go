@@ -35,7 +35,7 @@ func (s *Sidecar) count(x *exchange) {
 		m.requests.WithLabelValues(name, x.decision, string(x.reason)).Inc()
 		m.authSeconds.WithLabelValues(x.decision).Observe(x.judged.Seconds())
 	}
-	if x.decision == decisionDeny && (x.reason == policy.RuleDenied || x.reason == policy.InsufficientScope) {
+	if (x.decision == decisionDeny || x.decision == decisionAudit) && (x.reason == policy.RuleDenied || x.reason == policy.InsufficientScope) {
 		rule := x.rule
 		if rule == "" {
 			rule = "default"
@@ -77,19 +77,21 @@ func (s *Sidecar) countToken(o *token.Outcome, now time.Time) {
 }
 
 // sampled is the kind of event of which only so many are logged per second: what
-// anybody can cause without a token and without the agent. Empty: each one is.
+// anybody can cause without a token. Empty: each one is.
 func (x *exchange) sampled() string {
 	switch {
 	case x.preflight:
 		return "preflight"
-	case x.decision == decisionDeny:
+	case x.decision == decisionDeny, x.decision == decisionAudit:
 		return string(x.reason)
+	case x.decision == decisionExempt && x.upstream == "":
+		return decisionExempt
 	}
 	return ""
 }
 
 // record writes the one log record. Refusals above ten a second of one reason,
-// and preflights, are counted in the next record instead.
+// preflights and exempt requests are counted in the next record instead.
 func (s *Sidecar) record(x *exchange) {
 	now := time.Now()
 	var suppressed int

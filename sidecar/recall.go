@@ -49,17 +49,17 @@ func (r *recall) place(sum [sha256.Size]byte) *atomic.Pointer[acceptance] {
 	return &r.places[binary.LittleEndian.Uint64(sum[:8])%uint64(len(r.places))]
 }
 
-// verify verifies the token raw, whose carrier had this value, or recalls that
-// it was. A token that only the leeway saved is verified each time.
-func (s *site) verify(ctx context.Context, raw token.Raw, value string, now time.Time) (token.Outcome, *persona) {
-	sum := sha256.Sum256([]byte(value))
+// verify verifies a token, or recalls that it was. A token that only the leeway
+// saved is verified each time.
+func (s *site) verify(ctx context.Context, from *credential, now time.Time) (token.Outcome, *persona) {
+	sum := from.sum()
 	if known := s.recall.find(sum, now); known != nil {
 		outcome := known.outcome
 		outcome.Remaining = outcome.Verified.Expires().Sub(now)
 		return outcome, known.persona
 	}
 	edition := s.recall.edition.Load() // before verifying: keys may change meanwhile
-	outcome := s.Verifier.Verify(ctx, raw, now)
+	outcome := s.Verifier.Verify(ctx, from.raw, now)
 	who := s.newPersona(outcome.Verified)
 	if outcome.Reason == policy.OK && who != nil && outcome.Leeway == "" {
 		kept := outcome

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
 
 	"gatepost.dev/gatepost/internal/bundle"
@@ -14,6 +13,7 @@ import (
 type site struct {
 	*bundle.Snapshot
 
+	audit     bool     // refusals of credentials and rules are counted, not carried out
 	sources   []source // where a token may be
 	maxToken  int      // bytes
 	cors      cors
@@ -27,12 +27,9 @@ type site struct {
 	providers map[string]bool
 	logKey    []byte // keys the hashes of subjects in the log
 	recall    *recall
-}
 
-// source is a header that may carry a token.
-type source struct {
-	name   string // canonical
-	prefix string
+	handshakeHeaders bool            // a handshake's token may be where that of other requests is
+	deferred         map[string]bool // paths whose handshakes the agent judges itself
 }
 
 // limits bound what all clients together may use up.
@@ -61,6 +58,14 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 		logKey:    logKey,
 		recall:    new(recall),
 		providers: map[string]bool{},
+		audit:     spec.Mode == policy.ModeAudit,
+		sources:   newSources(spec),
+		deferred:  map[string]bool{},
+
+		handshakeHeaders: hasSource(spec.WebSocket, policy.TokenSourceHeader),
+	}
+	for _, path := range spec.WebSocket.DeferToApp {
+		s.deferred[path] = true
 	}
 	if len(snapshot.AckKey) > 0 {
 		s.logKey = snapshot.AckKey
@@ -68,9 +73,6 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 	var custom []policy.ClaimToHeader
 	if jwt := spec.JWT; jwt != nil {
 		s.forward, custom = jwt.Forward, jwt.ClaimToHeaders
-		for _, h := range jwt.ExtractFrom.Headers {
-			s.sources = append(s.sources, source{name: http.CanonicalHeaderKey(h.Name), prefix: h.ValuePrefix})
-		}
 		for _, p := range jwt.Providers {
 			s.providers[p.Name] = true
 		}

@@ -12,12 +12,14 @@ var (
 	comma = []byte(",")
 )
 
-// is compares without letter case; lower is in lower case.
-func is(b []byte, lower string) bool {
-	if len(b) != len(lower) {
+// Is compares without the case of ASCII letters; lower is in lower case. Unicode
+// folding would take the Kelvin sign for a k.
+func Is[T string | []byte](text T, lower string) bool {
+	if len(text) != len(lower) {
 		return false
 	}
-	for i, c := range b {
+	for i := range len(text) {
+		c := text[i]
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
@@ -133,7 +135,7 @@ func Digits(b []byte) (n int64, ok bool) {
 func framesTrailer(value []byte) bool {
 	for name := range bytes.SplitSeq(value, comma) {
 		name = bytes.Trim(name, " \t")
-		if is(name, "transfer-encoding") || is(name, "content-length") || is(name, "trailer") {
+		if Is(name, "transfer-encoding") || Is(name, "content-length") || Is(name, "trailer") {
 			return true
 		}
 	}

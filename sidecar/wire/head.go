@@ -117,20 +117,20 @@ func (h *head) header(line []byte) verdict {
 // framed.
 func (h *head) special(name, value []byte) verdict {
 	switch {
-	case is(name, "host"):
+	case Is(name, "host"):
 		h.hosts++
 		return when(isHost(value), badHost)
-	case is(name, "content-length"):
+	case Is(name, "content-length"):
 		h.lengths++
 		var ok bool
 		h.length, ok = Digits(value)
 		return when(ok, badLength)
-	case is(name, "transfer-encoding"):
+	case Is(name, "transfer-encoding"):
 		h.codings++
-		return when(is(value, "chunked"), badCoding)
-	case is(name, "expect"):
-		return when(is(value, "100-continue"), badExpect)
-	case is(name, "trailer"):
+		return when(Is(value, "chunked"), badCoding)
+	case Is(name, "expect"):
+		return when(Is(value, "100-continue"), badExpect)
+	case Is(name, "trailer"):
 		return when(!framesTrailer(value), badTrailer)
 	}
 	return passed

@@ -62,7 +62,7 @@ func onlyOrigin(head []byte) []byte {
 	var origin []byte
 	for line := range bytes.Lines(head) {
 		name, value, _ := bytes.Cut(line, colon)
-		if !is(name, "origin") {
+		if !Is(name, "origin") {
 			continue
 		}
 		value = bytes.TrimSpace(value)

@@ -1,0 +1,73 @@
+package sidecar
+
+import "strings"
+
+// cookieHeader is the canonical name of the header with all cookies.
+const cookieHeader = "Cookie"
+
+// cookieValues are the values of the cookie with this name in the lines of a
+// Cookie header, RFC 6265 section 4.2.1. Whatever a lenient reader could take
+// for that cookie counts too, so that there are then several: see nameIn.
+func cookieValues(lines []string, name string) []string {
+	var values []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			if at := nameIn(pair, name); at >= 0 {
+				_, value, _ := strings.Cut(pair[at:], "=")
+				values = append(values, strings.Trim(value, " \t"))
+				if nameIn(pair[at+len(name):], name) >= 0 {
+					values = append(values, "")
+				}
+			}
+		}
+	}
+	return values
+}
+
+// withoutCookie returns the lines without the cookie of this name, and nil when
+// nothing is left of them.
+func withoutCookie(lines []string, name string) []string {
+	var kept []string
+	for _, line := range lines {
+		if nameIn(line, name) < 0 {
+			kept = append(kept, line)
+			continue
+		}
+		var pairs []string
+		for pair := range strings.SplitSeq(line, ";") {
+			if nameIn(pair, name) < 0 && strings.Trim(pair, " \t") != "" {
+				pairs = append(pairs, strings.Trim(pair, " \t"))
+			}
+		}
+		if len(pairs) > 0 {
+			kept = append(kept, strings.Join(pairs, "; "))
+		}
+	}
+	return kept
+}
+
+// nameIn is where in text the name of a cookie begins, -1 if nowhere: the name
+// as a whole word, then an equals sign, blanks aside. It need not be the first
+// word, because some readers take blanks, commas or quotes for the end of a
+// cookie.
+func nameIn(text, name string) int {
+	for from := 0; from < len(text); {
+		k := strings.Index(text[from:], name)
+		if k < 0 {
+			return -1
+		}
+		begin, end := from+k, from+k+len(name)
+		whole := begin == 0 || !isCookieName(text[begin-1])
+		if whole && strings.HasPrefix(strings.TrimLeft(text[end:], " \t"), "=") {
+			return begin
+		}
+		from = begin + 1
+	}
+	return -1
+}
+
+// isCookieName reports whether c may be part of a cookie's name: a token, RFC
+// 9110 section 5.6.2.
+func isCookieName(c byte) bool {
+	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c))
+}
