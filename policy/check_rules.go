@@ -53,19 +53,43 @@ func (c *checker) rule(field string, r *Rule, s *Spec) {
 	}
 	if r.Principal != nil {
 		c.principal(field+".principal", r.Principal, s)
-		c.variables(field, r.Principal, paths)
+		if r.Preset == "" {
+			c.variables(field, r.Principal, paths)
+		}
 		c.ruleSense(field, r)
 	}
 	if r.MCP != nil {
 		c.mcp(field+".mcp", r.MCP)
 	}
+	if r.Preset != "" {
+		c.preset(field, r)
+	}
+}
+
+// preset refuses what a preset brings itself, and what it cannot be combined with.
+func (c *checker) preset(field string, r *Rule) {
 	oneOf(c, field+".preset", "preset", r.Preset, PresetAgnoV2)
+	const twice = "a preset brings its own operation and scopes: remove operation, mcp and principal.scopes, or the preset"
+	switch {
+	case r.Operation != nil:
+		c.fail(field+".operation", twice)
+	case r.MCP != nil:
+		c.fail(field+".mcp", twice)
+	case r.Principal != nil && r.Principal.Scopes != nil:
+		c.fail(field+".principal.scopes", twice)
+	}
+	if r.Action == ActionDeny {
+		c.fail(field+".action", "a preset only allows: remove action, or write a Deny rule without preset")
+	}
+	if p := r.Principal; p != nil && p.Tenant != nil && p.Tenant.Match != nil && p.Tenant.Match.PathVariable != "" {
+		c.fail(field+".principal.tenant.match.pathVariable", "the paths of a preset have no variable to name: match the tenant by header or value")
+	}
 }
 
 // ruleSense warns of rules that say less than they seem to.
 func (c *checker) ruleSense(field string, r *Rule) {
 	p := r.Principal
-	open := r.Operation == nil || len(r.Operation.Paths) == 0
+	open := r.Preset == "" && (r.Operation == nil || len(r.Operation.Paths) == 0)
 	switch {
 	case p.Anonymous && r.Action != ActionDeny && open:
 		c.warn(field+".principal.anonymous", "opens every path to everybody: name the paths")

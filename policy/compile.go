@@ -116,9 +116,15 @@ func (p *Policy) authorize() {
 		return
 	}
 	p.allowByDefault = a.DefaultAction == ActionAllow
-	p.rules = make([]rule, len(a.Rules))
+	p.rules = make([]rule, 0, len(a.Rules))
 	for i := range a.Rules {
-		p.rules[i] = newRule(&a.Rules[i])
+		if r := &a.Rules[i]; r.Preset != "" {
+			p.rules = append(p.rules, newPreset(r, i+1)...)
+		} else {
+			p.rules = append(p.rules, newRule(r))
+		}
+	}
+	for i := range p.rules {
 		if pr := p.rules[i].principal; pr != nil && pr.tenant != nil && pr.tenant.header != "" {
 			p.judgedHeaders = append(p.judgedHeaders, pr.tenant.header)
 		}
@@ -167,15 +173,17 @@ func newPrincipal(p *Principal, names []string) *principal {
 		out.tenant = newTenantTest(t, names)
 	}
 	if s := p.Scopes; s != nil {
-		out.scopes = &scopeTest{anyOf: newTextPatterns(s.AnyOf, names), allOf: newTextPatterns(s.AllOf, names)}
+		test := scopeTest{anyOf: newTextPatterns(s.AnyOf, names), allOf: newTextPatterns(s.AllOf, names)}
+		test.offered = slices.Concat(test.allOf, test.anyOf)
 		claims := []string{s.Claim}
 		if s.Claim == "" {
 			claims = []string{"scopes", "scope"}
 		}
 		for _, name := range claims {
 			ref, _ := newClaimRef(name)
-			out.scopes.claims = append(out.scopes.claims, ref)
+			test.claims = append(test.claims, ref)
 		}
+		out.scopes = []scopeTest{test}
 	}
 	return out
 }

@@ -189,6 +189,9 @@ func TestCompileRefusesHeaders(t *testing.T) {
 			s.JWT.ExtractFrom.Headers = append(s.JWT.ExtractFrom.Headers, policy.TokenHeader{Name: "AUTHORIZATION"})
 		}, `spec.jwt.extractFrom.headers[1].name: "AUTHORIZATION" is in the list twice`},
 		{"a prefix with a line break", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0].ValuePrefix = "Bearer\r\n" }, `spec.jwt.extractFrom.headers[0].valuePrefix: "Bearer\r\n" has a character`},
+		{"a cookie without a name", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0] = policy.TokenHeader{Name: "Cookie"} }, `spec.jwt.extractFrom.headers[0].valuePrefix: "" names no cookie`},
+		{"a cookie with a value", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0] = policy.TokenHeader{Name: "cookie", ValuePrefix: "a=b"} }, `spec.jwt.extractFrom.headers[0].valuePrefix: "a=b" names no cookie`},
+		{"a token in the offered protocols by its header", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0].Name = "Sec-WebSocket-Protocol" }, `spec.jwt.extractFrom.headers[0].name: "Sec-WebSocket-Protocol" cannot carry a token`},
 		{"an extraction from nowhere", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers = nil }, `spec.jwt.extractFrom.headers: is required`},
 	}.check(t)
 }
@@ -227,7 +230,20 @@ func TestCompileRefusesRules(t *testing.T) {
 		{"a tenant matched twice", func(s *policy.Spec) { principal(s).Tenant.Match.Header = "X-Tenant-ID" }, `spec.authorization.rules[0].principal.tenant.match: set exactly one of header, pathVariable, value`},
 		{"a tenant matched by nothing", func(s *policy.Spec) { principal(s).Tenant.Match.PathVariable = "" }, `spec.authorization.rules[0].principal.tenant.match: set exactly one of header, pathVariable, value`},
 		{"a tenant in a header that is replaced", func(s *policy.Spec) { principal(s).Tenant.Match = &policy.TenantMatch{Header: "X-Auth-Tenant"} }, `spec.authorization.rules[0].principal.tenant.match.header: "X-Auth-Tenant" cannot name a tenant`},
-		{"an unknown preset", func(s *policy.Spec) { s.Authorization.Rules[1].Preset = "agno-v3" }, `spec.authorization.rules[1].preset: unknown preset "agno-v3"; use one of agno-v2`},
+		{"an unknown preset", func(s *policy.Spec) { s.Authorization.Rules[1] = policy.Rule{Name: "rest", Preset: "agno-v3"} }, `spec.authorization.rules[1].preset: unknown preset "agno-v3"; use one of agno-v2`},
+		{"a preset with an operation", func(s *policy.Spec) { s.Authorization.Rules[1].Preset = "agno-v2" }, `spec.authorization.rules[1].operation: a preset brings its own operation and scopes: remove operation, mcp and principal.scopes, or the preset`},
+		{"a preset with scopes", func(s *policy.Spec) {
+			s.Authorization.Rules[1] = policy.Rule{Name: "rest", Preset: "agno-v2", Principal: &policy.Principal{Scopes: &policy.Scopes{AnyOf: []string{"x"}}}}
+		}, `spec.authorization.rules[1].principal.scopes: a preset brings its own operation and scopes`},
+		{"a preset with calls of MCP", func(s *policy.Spec) {
+			s.Authorization.Rules[1] = policy.Rule{Name: "rest", Preset: "agno-v2", MCP: &policy.MCP{Methods: []policy.MCPMethod{{Name: "x"}}}}
+		}, `spec.authorization.rules[1].mcp: a preset brings its own operation and scopes`},
+		{"a preset that denies", func(s *policy.Spec) {
+			s.Authorization.Rules[1] = policy.Rule{Name: "rest", Preset: "agno-v2", Action: policy.ActionDeny}
+		}, `spec.authorization.rules[1].action: a preset only allows`},
+		{"a preset with a tenant in its paths", func(s *policy.Spec) {
+			s.Authorization.Rules[1] = policy.Rule{Name: "rest", Preset: "agno-v2", Principal: &policy.Principal{Tenant: &policy.Tenant{Match: &policy.TenantMatch{PathVariable: "id"}}}}
+		}, `spec.authorization.rules[1].principal.tenant.match.pathVariable: the paths of a preset have no variable to name`},
 		{"calls of MCP without a method", func(s *policy.Spec) { s.Authorization.Rules[1].MCP = &policy.MCP{} }, `spec.authorization.rules[1].mcp.methods: is required`},
 	}.check(t)
 }

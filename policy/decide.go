@@ -92,10 +92,18 @@ func (p *Policy) decideVerified(route Route, h Header, who Who) Decision {
 	path := trimSlash(route.path)
 	var short *rule
 	var shortAt binding
+	decided := 0
 	for i := range p.rules {
 		r := &p.rules[i]
+		if r.group != 0 && r.group == decided {
+			continue
+		}
 		bound, ok := r.operation(route.line.Method, path)
-		if !ok || !r.isFor(h, who, bound) {
+		if !ok {
+			continue
+		}
+		decided = r.group
+		if !r.isFor(h, who, bound) {
 			continue
 		}
 		if r.hasScopes(who, bound) {
@@ -109,7 +117,7 @@ func (p *Policy) decideVerified(route Route, h Header, who Who) Decision {
 	case p.allowByDefault:
 		return Decision{Reason: OK}
 	case short != nil:
-		return Decision{Reason: InsufficientScope, Rule: short.name, Scopes: short.principal.scopes.missing(shortAt)}
+		return Decision{Reason: InsufficientScope, Rule: short.name, Scopes: short.principal.missing(who.Claims, shortAt)}
 	}
 	return Decision{Reason: RuleDenied}
 }
@@ -121,6 +129,8 @@ type rule struct {
 	methods   []string
 	paths     []pathPattern
 	principal *principal
+	// group numbers the rules of one preset, of which the first that is about a request decides; 0 is none.
+	group int
 	// never is set on an Allow rule with a part that nothing stands behind yet: it must not match by the rest.
 	never bool
 }
@@ -167,5 +177,5 @@ func (r *rule) isFor(h Header, who Who, b binding) bool {
 }
 
 func (r *rule) hasScopes(who Who, b binding) bool {
-	return r.principal == nil || r.principal.scopes == nil || r.principal.scopes.held(who.Claims, b)
+	return r.principal == nil || r.principal.hasScopes(who.Claims, b)
 }

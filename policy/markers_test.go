@@ -50,7 +50,7 @@ authorization:
       claims: [{name: c, valueType: StringArray, values: [v]}]
       tenant: {claim: t, match: {header: X-Tenant-ID}, onNull: Allow}
     mcp: {methods: [{name: tools/call, params: [p]}]}
-    preset: agno-v2
+  - {name: preset, preset: agno-v2}
   - {name: pathvariable, operation: {paths: [{type: Template, value: "/{v}"}]}, principal: {tenant: {match: {pathVariable: v}}}}
   - {name: keys, principal: {apiKeys: [crm]}}
   - {name: value, principal: {tenant: {match: {value: v}}}}

@@ -129,10 +129,12 @@ func (b binding) value(n int) string {
 // textPattern is a text with variables in it, such as agents:{agent_id}:run.
 type textPattern []piece
 
-// piece is a literal, or the n-th variable of the rule when variable is set.
+// piece is a literal, or the n-th variable of the rule when variable is set. One
+// that is whole stands for nothing that has a colon in it.
 type piece struct {
 	literal  string
 	variable bool
+	whole    bool
 	n        int
 }
 
@@ -147,10 +149,12 @@ func (p *piece) text(b binding) string {
 // equals compares piece by piece, so that nothing is put together per request.
 func (t textPattern) equals(s string, b binding) bool {
 	for i := range t {
-		var ok bool
-		if s, ok = strings.CutPrefix(s, t[i].text(b)); !ok {
+		text := t[i].text(b)
+		rest, ok := strings.CutPrefix(s, text)
+		if !ok || t[i].whole && strings.Contains(text, ":") {
 			return false
 		}
+		s = rest
 	}
 	return s == ""
 }

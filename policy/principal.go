@@ -9,7 +9,29 @@ type principal struct {
 	clients   []string
 	claims    []claimTest
 	tenant    *tenantTest
-	scopes    *scopeTest
+	scopes    []scopeTest
+}
+
+// hasScopes reports whether every test of scopes holds.
+func (p *principal) hasScopes(claims map[string]any, b binding) bool {
+	for i := range p.scopes {
+		if !p.scopes[i].held(claims, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing names the scopes that a challenge offers: those of every test that
+// does not hold.
+func (p *principal) missing(claims map[string]any, b binding) []string {
+	names := []string{}
+	for i := range p.scopes {
+		if !p.scopes[i].held(claims, b) {
+			names = p.scopes[i].appendOffered(names, b)
+		}
+	}
+	return names
 }
 
 // matches judges everything but the scopes, whose lack has an answer of its own.
@@ -70,6 +92,8 @@ type scopeTest struct {
 	// claims are where scopes may be; the first that is there and not null holds them all.
 	claims       []claimRef
 	anyOf, allOf []textPattern
+	// offered are the scopes that a challenge names.
+	offered []textPattern
 }
 
 // held reports whether the principal has all of allOf and one of anyOf.
@@ -107,15 +131,12 @@ func hasScope(value any, want textPattern, b binding) bool {
 	return false
 }
 
-// missing names the scopes for a challenge. A scope that a path of the client's
-// making turned into something else than a scope-token is left out.
-func (t *scopeTest) missing(b binding) []string {
-	names := make([]string, 0, len(t.allOf)+len(t.anyOf))
-	for _, list := range [][]textPattern{t.allOf, t.anyOf} {
-		for _, pattern := range list {
-			if name := pattern.expand(b); isScopeToken(name) && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+// appendOffered adds the scopes that a challenge names. A scope that a path of
+// the client's making turned into something else than a scope-token is left out.
+func (t *scopeTest) appendOffered(names []string, b binding) []string {
+	for _, pattern := range t.offered {
+		if name := pattern.expand(b); isScopeToken(name) && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -209,16 +209,11 @@ authorization:
 func TestDecideARuleWithAnUnbuiltPartNeverOpens(t *testing.T) {
 	decisions{
 		{"mcp", ask{"GET /mcp", "laravel", "", ""}, denied("")},
-		{"a preset", ask{"GET /preset", "laravel", "", ""}, denied("")},
-		{"API keys", ask{"GET /keys", "laravel", "", ""}, denied("")},
 		{"mcp on a rule that denies still denies", ask{"GET /deny", "laravel", "", ""}, denied("deny-mcp")},
 	}.check(t, `
-apiKeyAuth: {credentialSelector: {}}
 authorization:
   rules:
   - {name: mcp, operation: {paths: [{value: /mcp}]}, mcp: {methods: [{name: tools/list}]}}
-  - {name: preset, operation: {paths: [{value: /preset}]}, preset: agno-v2}
-  - {name: keys, operation: {paths: [{value: /keys}]}, principal: {apiKeys: [crm]}}
   - {name: deny-mcp, action: Deny, operation: {paths: [{value: /deny}]}, mcp: {methods: [{name: tools/call}]}}
   - {name: rest, operation: {paths: [{value: /deny}]}}
 `)

@@ -26,6 +26,9 @@ const (
 )
 
 // Rule matches when its operation and its principal match.
+// +kubebuilder:validation:XValidation:rule="!has(self.preset) || !(has(self.operation) || has(self.mcp) || has(self.principal) && has(self.principal.scopes))",message="a preset brings its own operation and scopes: remove operation, mcp and principal.scopes, or the preset"
+// +kubebuilder:validation:XValidation:rule="!has(self.preset) || !has(self.action) || self.action == 'Allow'",message="a preset only allows: remove action, or write a Deny rule without preset"
+// +kubebuilder:validation:XValidation:rule="!(has(self.preset) && has(self.principal) && has(self.principal.tenant) && has(self.principal.tenant.match) && has(self.principal.tenant.match.pathVariable))",message="the paths of a preset have no variable to name: match the tenant by header or value"
 type Rule struct {
 	// name names the rule in metrics, logs and explanations.
 	// +required
@@ -50,7 +53,7 @@ type Rule struct {
 	// +optional
 	MCP *MCP `json:"mcp,omitempty"`
 
-	// preset stands for a built-in list of rules of a known agent: agno-v2.
+	// preset stands for a built-in list of rules of a known agent: agno-v2, the routes and scopes of AgentOS. The rule's own providers, apiKeys, claims and tenant hold for all of them; with anonymous it opens the routes that AgentOS itself leaves public, and no others.
 	// +optional
 	// +kubebuilder:validation:Enum=agno-v2
 	Preset string `json:"preset,omitempty"`

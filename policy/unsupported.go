@@ -1,10 +1,5 @@
 package policy
 
-import (
-	"slices"
-	"strings"
-)
-
 // Unsupported names the fields of s that no code stands behind yet, each as
 // "field: why". A policy that uses one must not be put into force.
 func Unsupported(s Spec) []string {
@@ -14,7 +9,6 @@ func Unsupported(s Spec) []string {
 			out = append(out, field+": "+why)
 		}
 	}
-	note(s.Mode == ModeAudit, "spec.mode", "Audit is not built yet; use Enforce")
 	if s.JWT != nil {
 		out = append(out, unsupportedInJWT(s.JWT)...)
 	}
@@ -29,10 +23,6 @@ func Unsupported(s Spec) []string {
 		note(t.OnTokenExpiry == OnExpiryClose || t.OnTokenExpiry == OnExpiryCloseAfterGrace,
 			"spec.streaming.onTokenExpiry", t.OnTokenExpiry+" is not built yet; use Continue")
 	}
-	if w := s.WebSocket; w != nil {
-		note(slices.Contains(w.TokenSources, TokenSourceSubprotocol), "spec.webSocket.tokenSources", "Subprotocol is not built yet; use Header")
-		note(len(w.DeferToApp) > 0, "spec.webSocket.deferToApp", "is not built yet")
-	}
 	note(s.Limits != nil && s.Limits.Rejections != nil, "spec.limits.rejections", "throttling of refused clients is not built yet")
 	return out
 }
@@ -44,13 +34,6 @@ func unsupportedInJWT(j *JWT) []string {
 			out = append(out, at("spec.jwt.providers", i)+".remoteJWKS.caBundleRef: certificates of one's own are not built yet")
 		}
 	}
-	if j.ExtractFrom != nil {
-		for i, h := range j.ExtractFrom.Headers {
-			if strings.EqualFold(h.Name, "Cookie") {
-				out = append(out, at("spec.jwt.extractFrom.headers", i)+".name: tokens in cookies are not built yet")
-			}
-		}
-	}
 	return out
 }
 
@@ -58,9 +41,6 @@ func unsupportedInRule(field string, r *Rule) []string {
 	var out []string
 	if r.MCP != nil {
 		out = append(out, field+".mcp: rules on MCP calls are not built yet")
-	}
-	if r.Preset != "" {
-		out = append(out, field+".preset: presets are not built yet; write the rules out")
 	}
 	return out
 }
