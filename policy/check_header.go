@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,12 +34,31 @@ func (c *checker) extractFrom(field string, headers []TokenHeader) {
 			c.fail(field+".name", "%q is in the list twice: remove one", h.Name)
 		}
 		seen[name] = true
-		if isFraming(name) || strings.HasPrefix(name, "x-gatepost-") {
+		if isFraming(name) || name == "origin" || strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "x-gatepost-") {
 			c.fail(field+".name", "%q cannot carry a token: use Authorization or a header of your own", h.Name)
 		}
 		c.optional(field+".valuePrefix", h.ValuePrefix, textForm{most: 32})
 		if strings.ContainsFunc(h.ValuePrefix, func(r rune) bool { return r < ' ' || r > '~' }) {
 			c.fail(field+".valuePrefix", "%q has a character that no header may have: use printable ASCII", h.ValuePrefix)
+		}
+		if name == "cookie" && !cookiePrefix.MatchString(h.ValuePrefix) {
+			c.fail(field+".valuePrefix", "%q names no cookie: write its name and an equals sign, like access_token=", h.ValuePrefix)
+		}
+	}
+}
+
+// cookiePrefix is a cookie's name (RFC 6265 section 4.1.1) and an equals sign.
+var cookiePrefix = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+=$")
+
+// cookies warns of a token in a cookie that hardly any request may use.
+func (c *checker) cookies(s *Spec) {
+	if s.JWT == nil || s.JWT.ExtractFrom == nil {
+		return
+	}
+	for i, h := range s.JWT.ExtractFrom.Headers {
+		named := s.CORS != nil && slices.ContainsFunc(s.CORS.AllowOrigins, func(origin string) bool { return origin != "*" })
+		if foldHeader(h.Name) == "cookie" && !named {
+			c.warn(at("spec.jwt.extractFrom.headers", i)+".name", "a cookie speaks only for pages whose origin cors.allowOrigins names, and it names none: all but GET, HEAD and OPTIONS will be refused")
 		}
 	}
 }

@@ -28,6 +28,7 @@ func (c *checker) spec(s *Spec) {
 	c.transport(s)
 	c.trustedProxies("spec.trustedProxies", s.TrustedProxies)
 	c.passable(s)
+	c.cookies(s)
 }
 
 // passable warns of a policy that lets nothing through but exemptions.
