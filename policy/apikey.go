@@ -12,6 +12,7 @@ import (
 // the hashes of its keys and what it may do. It is the inline spec of the APIKey
 // resource and of the APIKey documents beside a policy file.
 // +kubebuilder:validation:XValidation:rule="!(self.clientID in ['unknown', 'other'])",message="clientID may not be unknown or other: metrics call so a key nobody has, and clients beyond those they count"
+// +kubebuilder:validation:XValidation:rule="!self.clientID.startsWith('gpk_')",message="clientID looks like a key: keys are never written down, only their hashes are"
 // +kubebuilder:validation:XValidation:rule="self.values.filter(v, !has(v.expiresAt)).size() <= 2",message="at most two values may be live at once: give one of them an expiresAt, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.values.all(v, self.values.exists_one(w, w.keyHash == v.keyHash))",message="two values have the same keyHash: remove one"
 type APIKeySpec struct {
@@ -82,6 +83,9 @@ const MaxLiveAPIKeyValues = 2
 // time. The error is of type Errors; field paths begin with "spec.".
 func CheckAPIKey(s APIKeySpec) error {
 	var c checker
+	if c.keyText("spec.clientID", s.ClientID) {
+		return c.errs
+	}
 	c.text("spec.clientID", s.ClientID, clientForm)
 	if s.ClientID == "unknown" || s.ClientID == "other" {
 		c.fail("spec.clientID", "%q is a word of the metrics: choose another", s.ClientID)
@@ -105,7 +109,9 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 	for i, v := range values {
 		field := at(field, i)
 		names[i] = v.Name
-		c.text(field+".name", v.Name, labelForm)
+		if !c.keyText(field+".name", v.Name) {
+			c.text(field+".name", v.Name, labelForm)
+		}
 		if !hashForm.MatchString(v.KeyHash) { // never quoted: it may be a key that somebody put in place of its hash
 			c.fail(field+".keyHash", "is no hash of a key: use the one that gatepost apikey create prints")
 		}
@@ -127,6 +133,16 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 	}
 }
 
+// keyText refuses a key in the place of something else: it would end up in
+// metrics, logs and requests.
+func (c *checker) keyText(field, s string) bool {
+	found := strings.HasPrefix(s, "gpk_")
+	if found {
+		c.fail(field, "looks like a key: keys are never written down, only their hashes are, in keyHash")
+	}
+	return found
+}
+
 func (c *checker) apiKeyClaim(field, name, value string) {
 	c.text(field, name, textForm{most: 256})
 	switch name {
@@ -135,7 +151,9 @@ func (c *checker) apiKeyClaim(field, name, value string) {
 	case "exp", "nbf", "iat", "iss", "aud", "jti":
 		c.fail(field+"."+name, "is a claim of tokens only: choose another name")
 	}
-	c.optional(field+"."+name, value, textForm{most: 1024})
+	if !c.keyText(field+"."+name, value) {
+		c.optional(field+"."+name, value, textForm{most: 1024})
+	}
 }
 
 // apiKeyAuth checks where keys come from, and that nothing else is there.

@@ -34,6 +34,7 @@ func apiKeyCases() map[string]admission {
 		"a client id of 64 letters":        {yaml: `{clientID: ` + strings.Repeat("c", 64) + `, values: [` + one + `]}`, refused: "clientID"},
 		"a client id that metrics use":     {yaml: `{clientID: unknown, values: [` + one + `]}`, refused: "clientID may not be unknown"},
 		"another one":                      {yaml: `{clientID: other, values: [` + one + `]}`, refused: "clientID may not be unknown"},
+		"a client id that looks like a key": {yaml: `{clientID: gpk_aaaqeaye_audaocajbifqydiob4ibceqtcqkrmfyyd4d24rf, values: [` + one + `]}`, refused: "clientID looks like a key"},
 		"no values":                        {yaml: values(``), refused: "values"},
 		"two lasting values":               {yaml: values(one + `, ` + lasting("v2", "2"))},
 		"three lasting values":             {yaml: values(one + `, ` + lasting("v2", "2") + `, ` + lasting("v3", "3")), refused: "at most two values may be live"},

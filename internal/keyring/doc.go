@@ -14,6 +14,7 @@
 // given its successor. So a controller that dies between two writes, or stays
 // away for days, costs time and no valid token.
 //
-// The package imports the standard library only and has no clock, no randomness
-// and no I/O of its own. File is the keys.json that a sidecar mounts.
+// The package imports the standard library and package policy only, and has no
+// clock, no randomness and no I/O of its own. File is the keys.json that a
+// sidecar mounts: verification keys, and the clients with API keys.
 package keyring

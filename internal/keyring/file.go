@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"gatepost.dev/gatepost/policy"
 )
 
 // FileVersion is the only version of keys.json there is.
@@ -18,6 +21,8 @@ const (
 	maxKeysPerProvider = 100
 	maxSigningKeys     = 64
 	maxKID             = 253
+	// MaxAPIKeys is how many clients with API keys one policy may have.
+	MaxAPIKeys = 1000
 )
 
 // File is keys.json: the keys of one policy, as its bundle carries them to the
@@ -31,6 +36,9 @@ type File struct {
 	SigningKeys map[string]int64
 	// Providers holds the keys by provider name.
 	Providers map[string]FileProvider
+	// APIKeys are the clients that the policy selects, known by the hashes of
+	// their keys; no two have one client id or one key.
+	APIKeys []policy.APIKeySpec
 }
 
 // FileProvider is the keys of one provider.
@@ -64,7 +72,7 @@ type fileJSON struct {
 	AckKey      Octets                    `json:"ackKey"`
 	SigningKeys map[string]fileSigningKey `json:"signingKeys"`
 	Providers   map[string]fileProvider   `json:"providers"`
-	APIKeys     []json.RawMessage         `json:"apiKeys"`
+	APIKeys     []policy.APIKeySpec       `json:"apiKeys"`
 }
 
 type fileSigningKey struct {
@@ -84,7 +92,7 @@ func (f File) Marshal() ([]byte, error) {
 	}
 	out := fileJSON{
 		Version: FileVersion, Revision: f.Revision, AckKey: f.AckKey,
-		SigningKeys: map[string]fileSigningKey{}, Providers: map[string]fileProvider{}, APIKeys: []json.RawMessage{},
+		SigningKeys: map[string]fileSigningKey{}, Providers: map[string]fileProvider{}, APIKeys: sortedClients(f.APIKeys),
 	}
 	for name, generation := range f.SigningKeys {
 		out.SigningKeys[name] = fileSigningKey{generation}
@@ -99,7 +107,7 @@ func (f File) Marshal() ([]byte, error) {
 		}
 		out.Providers[name] = provider
 	}
-	data, err := json.Marshal(out) //nolint:gosec // apiKeys is empty until there are any, and the file is a Secret
+	data, err := json.Marshal(out) //nolint:gosec // apiKeys holds hashes, and the file is a Secret
 	if err != nil {
 		return nil, fmt.Errorf("writing keys.json: %w", err)
 	}
@@ -116,10 +124,10 @@ func ParseFile(data []byte) (File, error) {
 	if in.Version != FileVersion {
 		return File{}, fmt.Errorf("reading keys.json: version is %d, this sidecar reads %d: use images of one release", in.Version, FileVersion)
 	}
-	if len(in.APIKeys) > 0 {
-		return File{}, errors.New("reading keys.json: apiKeys are not supported yet: leave the list empty")
-	}
 	f := File{Revision: in.Revision, AckKey: in.AckKey, SigningKeys: map[string]int64{}, Providers: map[string]FileProvider{}}
+	if len(in.APIKeys) > 0 {
+		f.APIKeys = in.APIKeys
+	}
 	for name, key := range in.SigningKeys {
 		f.SigningKeys[name] = key.Generation
 	}
@@ -164,7 +172,38 @@ func (f File) check() error {
 			return fmt.Errorf("providers.%.64s.%w", name, err)
 		}
 	}
+	return checkClients(f.APIKeys)
+}
+
+// checkClients refuses clients that could not be told apart.
+func checkClients(clients []policy.APIKeySpec) error {
+	if len(clients) > MaxAPIKeys {
+		return fmt.Errorf("apiKeys: %d are more than %d", len(clients), MaxAPIKeys)
+	}
+	ids, hashes := map[string]bool{}, map[string]bool{}
+	for i, client := range clients {
+		if err := policy.CheckAPIKey(client); err != nil {
+			return fmt.Errorf("apiKeys[%d]: %w", i, err)
+		}
+		if ids[client.ClientID] {
+			return fmt.Errorf("apiKeys[%d].clientID: occurs twice", i)
+		}
+		ids[client.ClientID] = true
+		for j, value := range client.Values {
+			if hashes[value.KeyHash] {
+				return fmt.Errorf("apiKeys[%d].values[%d].keyHash: occurs twice", i, j)
+			}
+			hashes[value.KeyHash] = true
+		}
+	}
 	return nil
+}
+
+// sortedClients are the clients in the order of their ids; never nil.
+func sortedClients(clients []policy.APIKeySpec) []policy.APIKeySpec {
+	list := append([]policy.APIKeySpec{}, clients...)
+	slices.SortFunc(list, func(a, b policy.APIKeySpec) int { return strings.Compare(a.ClientID, b.ClientID) })
+	return list
 }
 
 func checkProvider(p FileProvider) error {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gatepost.dev/gatepost/policy"
 )
 
 func exampleFile() File {
@@ -24,6 +26,13 @@ func exampleFile() File {
 			"partner": {Keys: []VerifyKey{{Alg: "EdDSA", JWK: json.RawMessage(`{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`)}}},
 			"empty":   {Keys: []VerifyKey{}},
 		},
+		APIKeys: []policy.APIKeySpec{
+			{ClientID: "batch", Values: []policy.APIKeyValue{{Name: "v1", KeyHash: "sha256:" + strings.Repeat("b", 64)}}},
+			{
+				ClientID: "crm", Scopes: []string{"agents:run"}, Claims: map[string]policy.ClaimText{"tenant_id": "t-1"},
+				Values: []policy.APIKeyValue{{Name: "v2", KeyHash: "sha256:" + strings.Repeat("c", 64), ExpiresAt: new("2027-03-01T00:00:00Z")}},
+			},
+		},
 	}
 }
 
@@ -31,7 +40,10 @@ const exampleJSON = `{"version":1,"revision":7,"ackKey":"MDEyMzQ1Njc4OWFiY2RlZg"
 	`"providers":{"empty":{"keys":[]},"laravel":{"maxTokenLifetime":"15m0s","keys":[` +
 	`{"kid":"3-abcdefghij","alg":"HS256","k":"YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyAuLi4"},` +
 	`{"kid":"current","alg":"","k":"YSBzZWNyZXQgd2hvc2UgYWxnb3JpdGhtIHRoZSBwb2xpY3kgcGlucw"}]},` +
-	`"partner":{"keys":[{"kid":"","alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAA"}}]}},"apiKeys":[]}`
+	`"partner":{"keys":[{"kid":"","alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"AAAA"}}]}},"apiKeys":[` +
+	`{"clientID":"batch","values":[{"name":"v1","keyHash":"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}]},` +
+	`{"clientID":"crm","values":[{"name":"v2","keyHash":"sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc","expiresAt":"2027-03-01T00:00:00Z"}],` +
+	`"scopes":["agents:run"],"claims":{"tenant_id":"t-1"}}]}`
 
 func TestFileIsWrittenAsAgreedAndReadBack(t *testing.T) {
 	t.Parallel()
@@ -51,10 +63,29 @@ func TestFileIsWrittenAsAgreedAndReadBack(t *testing.T) {
 	}
 }
 
+// The order in which the clients were found changes nothing, so that nobody is
+// told of a bundle that holds nothing new.
+func TestClientsAreWrittenInOneOrder(t *testing.T) {
+	t.Parallel()
+	f := exampleFile()
+	f.APIKeys[0], f.APIKeys[1] = f.APIKeys[1], f.APIKeys[0]
+	data, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(exampleJSON, string(data)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestFilesThatAreNotExactlyVersionOneAreRefused(t *testing.T) {
 	t.Parallel()
 	key := func(members string) string {
 		return `{"version":1,"revision":1,"ackKey":"","signingKeys":{},"providers":{"p":{"keys":[{` + members + `}]}},"apiKeys":[]}`
+	}
+	client := func(members string) string { return `{"version":1,"apiKeys":[{` + members + `}]}` }
+	value := func(id, digit string) string {
+		return `"clientID":"` + id + `","values":[{"name":"v","keyHash":"sha256:` + strings.Repeat(digit, 64) + `"}]`
 	}
 	for name, test := range map[string]struct{ data, says string }{
 		"nothing":                           {"", "reading keys.json"},
@@ -69,7 +100,15 @@ func TestFilesThatAreNotExactlyVersionOneAreRefused(t *testing.T) {
 		"a provider that occurs twice":      {`{"version":1,"providers":{"p":{"keys":[]},"p":{"keys":[]}}}`, `"providers.p": the name occurs twice`},
 		"a name escaped to look different":  {`{"version":1,"\u0076ersion":1}`, "the name occurs twice"},
 		"a twice-named member of a JWK":     {key(`"kid":"a","alg":"EdDSA","jwk":{"kty":"OKP","x":"AA","x":"BB"}`), "the name occurs twice"},
-		"API keys":                          {`{"version":1,"apiKeys":[{}]}`, "apiKeys are not supported yet"},
+		"a client of nothing":               {`{"version":1,"apiKeys":[{}]}`, "apiKeys[0]: spec.clientID: is required"},
+		"a client that is null":             {`{"version":1,"apiKeys":[null]}`, "apiKeys[0]: spec.clientID: is required"},
+		"a client with an unknown field":    {client(`"clientID":"a","key":"b"`), `"apiKeys[0].key": unknown field`},
+		"a client with a field twice":       {client(`"clientID":"a","clientID":"b"`), `the name occurs twice`},
+		"a client with a claim twice":       {client(`"clientID":"a","claims":{"t":"1","t":"2"}`), `the name occurs twice`},
+		"a client with a key for a hash":    {client(`"clientID":"a","values":[{"name":"v","keyHash":"gpk_aaaqeaye_audaocajbifqydiob4ibceqtcqkrmfyyd4d24rf"}]`), "spec.values[0].keyHash: is no hash"},
+		"two clients of one id":             {client(value("a", "1") + `},{` + value("a", "2")), "apiKeys[1].clientID: occurs twice"},
+		"two clients of one key":            {client(value("a", "1") + `},{` + value("b", "1")), "apiKeys[1].values[0].keyHash: occurs twice"},
+		"a thousand and one clients":        {`{"version":1,"apiKeys":[` + list(1001, `{"clientID":"c%d"}`) + `]}`, "apiKeys: 1001 are more than 1000"},
 		"a negative revision":               {`{"version":1,"revision":-1}`, "revision: -1 is negative"},
 		"a negative generation":             {`{"version":1,"signingKeys":{"a":{"generation":-1}}}`, "signingKeys.a"},
 		"a lifetime of nothing":             {`{"version":1,"providers":{"p":{"maxTokenLifetime":"0s","keys":[]}}}`, "providers.p.maxTokenLifetime"},

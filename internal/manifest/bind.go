@@ -15,33 +15,6 @@ import (
 // encoding/json is not used for structs because it ignores letter case.
 type binder struct{ errs *Errors }
 
-func (b *binder) metadata(n *node, doc *Document) {
-	if !b.isMapping(n, "metadata") {
-		return
-	}
-	for _, f := range n.fields {
-		switch f.name {
-		case "name":
-			b.value(f.value, reflect.ValueOf(&doc.Name).Elem(), "metadata.name")
-		case "namespace":
-			b.value(f.value, reflect.ValueOf(&doc.Namespace).Elem(), "metadata.namespace")
-		case "generation":
-			b.value(f.value, reflect.ValueOf(&doc.Generation).Elem(), "metadata.generation")
-		default:
-			if known := clusterMetadata(); !slices.Contains(known, f.name) {
-				b.unknown(f, "metadata", append(known, "name", "namespace", "generation"))
-			}
-		}
-	}
-}
-
-// spec binds the policy; what only a cluster needs stands beside it.
-func (b *binder) spec(n *node, spec *policy.Spec) {
-	if b.isMapping(n, "spec") {
-		b.fields(n, reflect.ValueOf(spec).Elem(), "spec", "selector", "capture")
-	}
-}
-
 func (b *binder) isMapping(n *node, path string) bool {
 	if n.kind != mapping {
 		b.errs.add(n.line, path, "must be a set of fields, not %s", n.describe())
@@ -145,7 +118,7 @@ func (b *binder) textMap(n *node, out reflect.Value, path string) {
 			b.errs.add(f.line, path+"."+f.name, "must be a text, not %s%s", f.value.describe(), f.value.quoteHint())
 			continue
 		}
-		out.SetMapIndex(reflect.ValueOf(f.name), reflect.ValueOf(f.value.value))
+		out.SetMapIndex(reflect.ValueOf(f.name), reflect.ValueOf(f.value.value).Convert(out.Type().Elem()))
 	}
 }
 
@@ -205,6 +178,9 @@ func (n *node) quoteHint() string {
 func (n *node) describe() string {
 	switch n.kind {
 	case scalarText:
+		if strings.HasPrefix(n.value, "gpk_") {
+			return "an API key" // wherever it came from, no message shows it
+		}
 		return strconv.Quote(shorten(n.value))
 	case scalarNumber, scalarBool:
 		return shorten(n.value)

@@ -115,8 +115,8 @@ func TestParseNamesTheLineAndTheField(t *testing.T) {
 		{"no name", strings.Replace(head, "{name: chat}", "{}", 1) + "spec: {}\n", "line 3: metadata.name: is required: it names the policy in metrics and logs"},
 		{"a name that is none", strings.Replace(head, "chat", "Chat", 1) + "spec: {}\n", `line 3: metadata.name: "Chat" is no name: use at most 52 lower-case letters, digits, hyphens and dots`},
 		{"another version", strings.Replace(head, "v1alpha1", "v1", 1) + "spec: {}\n", `line 1: apiVersion: "gatepost.dev/v1" is not known: write gatepost.dev/v1alpha1`},
-		{"another kind", head + "spec: {}\n---\napiVersion: v1\nkind: Secret\n", `line 7: kind: "Secret" is not expected here: a policy file holds one AgentAuthPolicy; move other objects to another file`},
-		{"an API key", head + "spec: {}\n---\napiVersion: gatepost.dev/v1alpha1\nkind: APIKey\n", "line 6: kind: APIKey: NotSupportedYet: API keys are not built yet; remove the document"},
+		{"another kind", head + "spec: {}\n---\napiVersion: v1\nkind: Secret\n", `line 7: kind: "Secret" is not expected here: a policy file holds one AgentAuthPolicy, and APIKeys; move other objects to another file`},
+		{"an API key of another version", head + "spec: {}\n---\napiVersion: gatepost.dev/v1\nkind: APIKey\n", `line 6: apiVersion: "gatepost.dev/v1" is not known: write gatepost.dev/v1alpha1`},
 		{"two policies", head + "spec: {}\n---\n" + head + "spec: {}\n", "line 6: kind: a second AgentAuthPolicy: a file holds one; the first begins at line 1"},
 		{"a list of objects", "- a\n- b\n", "line 1: this document is a list, not an AgentAuthPolicy"},
 		{"an empty file", "", "line 1: no AgentAuthPolicy in the file: it begins with apiVersion: gatepost.dev/v1alpha1 and kind: AgentAuthPolicy"},
@@ -210,6 +210,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(head + "spec: {authorization: {rules: [{name: a, operation: {paths: [{value: /a}]}}]}}\n---\nkind: APIKey\n"))
 	f.Add([]byte(`{"apiVersion":"gatepost.dev/v1alpha1","kind":"AgentAuthPolicy","metadata":{"name":"a"},"spec":{"limits":{"maxTokenBytes":512}}}`))
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte(policed + keyHead + keySpec))
 	f.Add([]byte("? {a: b}\n: c\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		doc, err := manifest.Parse(data)
@@ -221,6 +222,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if _, err := policy.Compile(doc.Spec); err != nil {
 			t.Fatalf("Parse accepts what Compile does not: %v", err)
+		}
+		for _, key := range doc.APIKeys {
+			if err := policy.CheckAPIKey(key.Spec); err != nil {
+				t.Fatalf("Parse accepts what CheckAPIKey does not: %v", err)
+			}
 		}
 		text, err := manifest.Marshal(doc)
 		if err != nil {
