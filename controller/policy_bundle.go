@@ -10,6 +10,7 @@ import (
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
+	"gatepost.dev/gatepost/policy"
 )
 
 // written is what a bundle Secret holds. Parts that cannot be read are nil: a
@@ -64,7 +65,7 @@ type bundlePlan struct {
 // keys: an invalid edit never stops a rotation or a revocation.
 func planBundle(in bundleInput) bundlePlan {
 	var plan bundlePlan
-	plan.view.revision = in.last.revision()
+	plan.view.revision, plan.view.audit = in.last.revision(), audits(in.last.doc)
 	var tried bool
 	for _, doc := range []*manifest.Document{in.accepted, in.last.doc} {
 		if doc == nil {
@@ -83,10 +84,15 @@ func planBundle(in bundleInput) bundlePlan {
 			continue
 		}
 		plan.data, plan.view.revision = data, revision
-		plan.view.current = doc == in.accepted
+		plan.view.current, plan.view.audit = doc == in.accepted, audits(doc)
 		break
 	}
 	return plan
+}
+
+// audits reports whether a policy only counts what it would refuse.
+func audits(doc *manifest.Document) bool {
+	return doc != nil && doc.Spec.Mode == policy.ModeAudit
 }
 
 func firstError(first, second error) error {

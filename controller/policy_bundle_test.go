@@ -83,6 +83,25 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 			t.Errorf("problems %+v", plan.refs.problems)
 		}
 	})
+	t.Run("the mode that is told is that of the policy in force", func(t *testing.T) {
+		t.Parallel()
+		audited := in
+		audited.accepted = document(1, "a")
+		audited.accepted.Spec.Mode = policy.ModeAudit
+		plan := planBundle(audited)
+		if !plan.view.audit {
+			t.Errorf("audited: %+v", plan.view)
+		}
+		next := in
+		next.last, next.accepted = writtenAs(plan), nil
+		if kept := planBundle(next); !kept.view.audit {
+			t.Errorf("the last policy stays in force: %+v", kept.view)
+		}
+		next.accepted = in.accepted
+		if enforced := planBundle(next); enforced.view.audit {
+			t.Errorf("enforced: %+v", enforced.view)
+		}
+	})
 	t.Run("without any key nothing is written", func(t *testing.T) {
 		t.Parallel()
 		next := in

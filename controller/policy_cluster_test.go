@@ -134,11 +134,11 @@ func TestWhatIsNotBuiltYetIsNotAccepted(t *testing.T) {
 	ns := world.cluster.Namespace(t)
 	create(t, secretWith(ns, "laravel", map[string]string{"current": goodSecret}))
 	p := agentPolicy(ns, "chat", bySecret("current"))
-	p.Spec.Mode = policy.ModeAudit
+	p.Spec.ProtectedResource = &policy.ProtectedResource{Resource: "https://chat.example.com"}
 	create(t, p)
 	policyHas(t, p, accepted, no, v1alpha1.ReasonNotSupportedYet)
 	policyHas(t, p, programmed, no, v1alpha1.ReasonNotAccepted)
-	hasEvent(t, p, v1alpha1.ReasonNotSupportedYet, "spec.mode")
+	hasEvent(t, p, v1alpha1.ReasonNotSupportedYet, "spec.protectedResource")
 	if _, _, found := bundleOf(t, p); found {
 		t.Error("a bundle was written")
 	}

@@ -22,6 +22,7 @@ type refProblem struct {
 type bundleView struct {
 	revision int64 // of what is written now; 0: nothing is
 	current  bool  // it holds this generation's policy
+	audit    bool  // the policy in it only counts what it would refuse
 	foreign  bool  // a Secret of its name belongs to somebody else
 	invalid  error // a sidecar would have refused it, so it was not written
 }
@@ -141,6 +142,9 @@ func (v policyView) enforcement() condition {
 			v1alpha1.LabelInjection, v1alpha1.InjectionEnabled, someOf(bare)))
 	case len(v.pods.ready) == 0:
 		return fails(kind, v1alpha1.ReasonPodsNotReady, "no sidecar has loaded its bundle yet: "+someOf(v.pods.injected))
+	case v.bundle.audit:
+		return fails(kind, v1alpha1.ReasonAuditMode,
+			"refusals are counted as audit_deny and not carried out: when gatepost_requests_total shows none that surprise you, set spec.mode to Enforce")
 	case len(v.pods.addressFor) > 0: // below: what only concerns the agent
 		return holds(kind, v1alpha1.ReasonAgentAddressInUse, fmt.Sprintf(
 			"the guard holds, but the agent fails with address already in use: make it listen on 127.0.0.1 instead of 0.0.0.0, in pods %s", someOf(v.pods.addressFor)))

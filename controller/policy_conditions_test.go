@@ -41,6 +41,13 @@ func TestConditionsOfAPolicy(t *testing.T) {
 		"a written bundle is programmed":             {func(*policyView) {}, programmed, v1alpha1.ReasonProgrammed, true, ""},
 		"a policy on guarded pods is enforced":       {func(*policyView) {}, enforced, v1alpha1.ReasonEnforced, true, ""},
 
+		"a policy that only counts is not enforced": {func(v *policyView) {
+			v.bundle.audit = true
+		}, enforced, v1alpha1.ReasonAuditMode, false, "set spec.mode to Enforce"},
+		"a pod without the sidecar is said first, also under Audit": {func(v *policyView) {
+			v.bundle.audit, v.pods.uninjected = true, []string{"chat-2"}
+		}, enforced, v1alpha1.ReasonPodsNotInjected, false, "chat-2"},
+
 		"a field without code behind it is named": {func(v *policyView) {
 			v.unsupported = []string{"spec.apiKeyAuth: comes later"}
 		}, accepted, v1alpha1.ReasonNotSupportedYet, false, "spec.apiKeyAuth"},
