@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatepost.dev/gatepost/apikey"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
@@ -20,6 +21,8 @@ type Snapshot struct {
 	Policy *policy.Policy
 	// Verifier judges tokens.
 	Verifier *token.Verifier
+	// APIKeys judges API keys; nil where the policy accepts none.
+	APIKeys *apikey.Set
 	// Facts say which edition of the keys this is.
 	Facts
 	// Warnings are things that work and are probably not meant: a policy's own,
@@ -42,6 +45,8 @@ type Keys interface {
 	// provider returns the keys of one provider. The field is where the policy
 	// names the provider, for errors.
 	provider(field string, p *policy.Provider) (found, error)
+	// clients returns the clients with API keys that the policy selects.
+	clients(doc manifest.Document, a *policy.APIKeyAuth, now time.Time) ([]policy.APIKeySpec, error)
 	facts() Facts
 }
 
@@ -58,6 +63,8 @@ type Options struct {
 	Probes []policy.Probe
 	// Remotes fetches remote key sets; nil only checks them.
 	Remotes *token.Remotes
+	// Now is the time at which values of API keys are counted as live.
+	Now time.Time
 }
 
 // ErrNotSupportedYet is wrapped by errors about policies that use what no code
@@ -88,6 +95,10 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	if snapshot.Verifier, err = token.NewVerifier(providers); err != nil {
 		return nil, fmt.Errorf("policy %s: spec.jwt.providers: %w", doc.Name, err)
 	}
+	if snapshot.APIKeys, warnings, err = resolveClients(doc, spec.APIKeyAuth, keys, options.Now); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
+	}
+	snapshot.Warnings = append(snapshot.Warnings, warnings...)
 	return snapshot, nil
 }
 
@@ -120,7 +131,7 @@ func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provid
 // fill gives one provider its keys.
 func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) ([]string, error) {
 	if remote := ready.RemoteJWKS; remote != nil {
-		source, err := remotes.Source(ready.Name, *remote)
+		source, err := remotes.Source(ready.Name, *remote, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s.remoteJWKS: %w", field, err)
 		}

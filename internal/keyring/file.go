@@ -107,7 +107,7 @@ func (f File) Marshal() ([]byte, error) {
 		}
 		out.Providers[name] = provider
 	}
-	data, err := json.Marshal(out) //nolint:gosec // apiKeys holds hashes, and the file is a Secret
+	data, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("writing keys.json: %w", err)
 	}
