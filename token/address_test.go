@@ -7,10 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"os/exec"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -166,16 +169,23 @@ func (s *nameServer) resolver() *net.Resolver {
 }
 
 // TestProxiesOfTheEnvironmentAreIgnored is D5: who sets the environment does not
-// choose who answers.
+// choose who answers. It runs in a process of its own, because net/http reads
+// these variables only once.
 func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"} {
-		t.Setenv(name, "http://proxy.example:3128")
+	const proxy = "http://proxy.example:3128"
+	if os.Getenv("HTTP_PROXY") != proxy {
+		command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		command.Env = append(os.Environ(), "HTTP_PROXY="+proxy, "http_proxy="+proxy, "HTTPS_PROXY="+proxy, "NO_PROXY=", "no_proxy=")
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
 	}
 	key := generate(t, "ES256", "k1")
 	server := &keyServer{}
 	server.publish(t, key)
 	inWorld(t, server, nil, func(t *testing.T, w *world) {
-		w.want(t, key, "ok")
+		w.want(t, key, policy.OK)
 		wantEqual(t, "dialed", w.dialed(), []string{"id.example:80"})
 	})
 }

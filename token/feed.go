@@ -44,8 +44,10 @@ type flight struct {
 // a flight only when they need what is not there.
 type feed struct {
 	key  feedKey
+	ca   *CABundle
 	cfg  RemotesConfig
 	seed maphash.Seed
+	kept shelf
 	good atomic.Pointer[goodSet]
 	wake chan struct{} // capacity 1: look again at flight and timing
 
@@ -62,9 +64,9 @@ type feed struct {
 	absent    map[uint64]time.Time
 }
 
-func newFeed(key feedKey, cfg RemotesConfig) *feed {
+func newFeed(key feedKey, ca *CABundle, cfg RemotesConfig) *feed {
 	return &feed{
-		key: key, cfg: cfg, seed: maphash.MakeSeed(),
+		key: key, ca: ca, cfg: cfg, seed: maphash.MakeSeed(), kept: shelf{dir: cfg.StateDir},
 		wake: make(chan struct{}, 1), absent: map[uint64]time.Time{},
 	}
 }
@@ -75,11 +77,7 @@ func newFeed(key feedKey, cfg RemotesConfig) *feed {
 func (f *feed) start(users []*Remote) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.timing = shortest(users)
-	f.providers = nil
-	for _, user := range users {
-		f.providers = append(f.providers, user.provider)
-	}
+	f.timing, f.providers = shortest(users), namesOf(users)
 	if f.cancel != nil {
 		f.nudge()
 		return
@@ -88,6 +86,41 @@ func (f *feed) start(users []*Remote) {
 	f.cancel, f.ended = cancel, make(chan struct{})
 	f.flight = &flight{done: make(chan struct{})}
 	go f.run(ctx, f.ended)
+}
+
+func namesOf(users []*Remote) []string {
+	names := make([]string, len(users))
+	for i, user := range users {
+		names[i] = user.provider
+	}
+	return names
+}
+
+// restore takes the set that was kept when the last process ended, if the feed
+// has none and never ran.
+func (f *feed) restore(users []*Remote) {
+	f.mu.Lock()
+	begun := f.ended != nil
+	f.mu.Unlock()
+	if begun || f.good.Load() != nil {
+		return
+	}
+	good, err := f.kept.take(f.key, f.cfg.Now(), shortest(users).maxStale)
+	if good == nil && err == nil {
+		return
+	}
+	told := Kept{Providers: namesOf(users), URI: f.key.uri, Err: err}
+	if good != nil {
+		f.good.Store(good)
+		told.At, told.Keys = good.at, good.set.Len()
+	}
+	f.tellKept(told)
+}
+
+func (f *feed) tellKept(told Kept) {
+	if f.cfg.OnKept != nil {
+		f.cfg.OnKept(told)
+	}
 }
 
 // stop ends the feed and waits for its goroutine.
@@ -120,7 +153,7 @@ func (f *feed) nudge() {
 // run fetches now, then whenever it is due or asked for.
 func (f *feed) run(ctx context.Context, ended chan struct{}) {
 	defer close(ended)
-	fetcher := newFetcher(f.key, f.cfg)
+	fetcher := newFetcher(f.key, f.ca, f.cfg)
 	defer fetcher.close()
 	for ctx.Err() == nil {
 		begun := f.cfg.Now()
@@ -141,12 +174,19 @@ func (f *feed) fly(ctx context.Context, fetcher *fetcher) {
 
 	set := fetcher.fetch(ctx, &report)
 	report.At = f.cfg.Now()
+	good := &goodSet{set: set, at: report.At}
 	if report.Result == FetchOK {
-		f.good.Store(&goodSet{set: set, at: report.At})
+		f.good.Store(good)
 	}
 	f.land(boarded, report)
 	if f.cfg.OnFetch != nil && ctx.Err() == nil {
 		f.cfg.OnFetch(report)
+	}
+	if report.Result != FetchOK {
+		return
+	}
+	if err := f.kept.put(f.key, good); err != nil {
+		f.tellKept(Kept{Providers: report.Providers, URI: f.key.uri, At: good.at, Keys: set.Len(), Err: err})
 	}
 }
 

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ type fetcher struct {
 	transport *http.Transport
 }
 
-func newFetcher(key feedKey, cfg RemotesConfig) *fetcher {
+func newFetcher(key feedKey, ca *CABundle, cfg RemotesConfig) *fetcher {
 	gate := addressGate{loopback: key.insecure, forbidden: cfg.Forbidden}
 	dialer := &net.Dialer{Timeout: fetchTimeout, Control: gate.control, Resolver: cfg.resolver}
 	transport := &http.Transport{
@@ -62,6 +63,9 @@ func newFetcher(key feedKey, cfg RemotesConfig) *fetcher {
 		ForceAttemptHTTP2:      true,
 		MaxResponseHeaderBytes: maxFetchHeader,
 		TLSClientConfig:        cfg.tls,
+	}
+	if roots := ca.roots(); roots != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 	if cfg.dial != nil {
 		transport.DialContext = cfg.dial

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"crypto/x509"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,11 +22,17 @@ import (
 // the first fetch.
 func fetchOnce(t *testing.T, cfg token.RemotesConfig, wire policy.RemoteJWKS) token.Fetch {
 	t.Helper()
+	return fetchOnceBy(t, cfg, wire, nil)
+}
+
+// fetchOnceBy trusts certificates of its own, if there are any.
+func fetchOnceBy(t *testing.T, cfg token.RemotesConfig, wire policy.RemoteJWKS, bundle []byte) token.Fetch {
+	t.Helper()
 	reports := make(chan token.Fetch, 16)
 	cfg.OnFetch = func(f token.Fetch) { reports <- f }
 	remotes := token.NewRemotes(cfg)
 	defer remotes.Close()
-	remotes.Use(verifier(t, remoteProvider(t, remotes, "id", wire)))
+	remotes.Use(verifier(t, remoteProviderBy(t, remotes, wire, bundle)))
 	select {
 	case report := <-reports:
 		return report
@@ -34,6 +41,29 @@ func fetchOnce(t *testing.T, cfg token.RemotesConfig, wire policy.RemoteJWKS) to
 		return token.Fetch{}
 	}
 }
+
+// remoteProviderBy is remoteProvider with a caBundleRef, if there is one.
+func remoteProviderBy(t *testing.T, remotes *token.Remotes, wire policy.RemoteJWKS, bundle []byte) token.Provider {
+	t.Helper()
+	if bundle == nil {
+		return remoteProvider(t, remotes, "id", wire)
+	}
+	ca, err := token.ParseCABundle(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire.CABundleRef = &policy.KeyRef{Name: "ca", Key: "ca.crt"}
+	source, err := remotes.Source("id", wire, ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := remoteProvider(t, nil, "id", spec())
+	made.Keys = source
+	return made
+}
+
+// quiet discards what a server says of handshakes that are meant to fail.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func insecure(uri string) policy.RemoteJWKS {
 	return policy.RemoteJWKS{URI: uri, AllowInsecureHTTP: true}
@@ -175,7 +205,9 @@ func TestFetchOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(document) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(document) }))
+	server.Config.ErrorLog = quiet()
+	server.StartTLS()
 	defer server.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())

@@ -120,15 +120,21 @@ func PublicJWK(key Key) (json.RawMessage, error) {
 	if !ok {
 		return nil, errNotPrivate
 	}
-	public, err := jwk.FromRaw(signer.Public())
+	return publicDocument(signer.Public(), key.KID, key.Alg)
+}
+
+// publicDocument writes a public key of package crypto as a JWK; kid and alg are
+// left out where they are empty.
+func publicDocument(key any, kid, alg string) (json.RawMessage, error) {
+	public, err := jwk.FromRaw(key)
 	if err != nil {
 		return nil, fmt.Errorf("making JSON Web Key: %w", err)
 	}
-	members := map[string]any{jwk.AlgorithmKey: key.Alg, jwk.KeyUsageKey: "sig"}
-	if key.KID != "" {
-		members[jwk.KeyIDKey] = key.KID
-	}
+	members := map[string]any{jwk.AlgorithmKey: alg, jwk.KeyUsageKey: "sig", jwk.KeyIDKey: kid}
 	for name, value := range members {
+		if value == "" {
+			continue
+		}
 		if err := public.Set(name, value); err != nil {
 			return nil, fmt.Errorf("setting %s of JSON Web Key: %w", name, err)
 		}

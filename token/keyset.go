@@ -47,6 +47,10 @@ func parseJWKS(text string) (*KeySet, []error) {
 	if err != nil {
 		return nil, []error{fmt.Errorf("reading key set: %w", err)}
 	}
+	return readJWKS(document)
+}
+
+func readJWKS(document map[string]any) (*KeySet, []error) {
 	entries, ok := document["keys"].([]any)
 	if !ok {
 		return nil, []error{errors.New(`reading key set: "keys" must be an array of JSON Web Keys`)}

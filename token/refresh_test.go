@@ -120,10 +120,11 @@ func TestSourceRefuses(t *testing.T) {
 		"a user":                   {policy.RemoteJWKS{URI: "https://u:p@id.example/jwks"}, false},
 		"no host":                  {policy.RemoteJWKS{URI: "https:///jwks"}, false},
 		"nothing":                  {policy.RemoteJWKS{}, false},
+		"certificates not found":   {policy.RemoteJWKS{URI: keysURI, CABundleRef: &policy.KeyRef{Name: "c", Key: "k"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, remotes := range []*token.Remotes{nil, token.NewRemotes(token.RemotesConfig{})} {
-				if _, err := remotes.Source("id", tc.spec); (err == nil) != tc.ok {
+				if _, err := remotes.Source("id", tc.spec, nil); (err == nil) != tc.ok {
 					t.Errorf("error = %v, want ok %v", err, tc.ok)
 				}
 			}

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
@@ -26,6 +27,12 @@ type RemotesConfig struct {
 	// OnFetch, if set, is told about each finished fetch, from the goroutine
 	// that fetched. It must not block.
 	OnFetch func(Fetch)
+	// StateDir is a directory in which the last good sets are kept across
+	// restarts; empty: they are not. Nobody else may write there.
+	StateDir string
+	// OnKept, if set, is told what became of kept sets, from the goroutine that
+	// uses or fetches them. It must not block.
+	OnKept func(Kept)
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // tests: a network in memory
 	tls  *tls.Config                                                          // tests: their own roots
@@ -63,6 +70,7 @@ type Remotes struct {
 type feedKey struct {
 	uri      string
 	insecure bool
+	ca       [sha256.Size]byte // the fingerprint of the CABundle; zero: the system's
 }
 
 // NewRemotes returns a registry that fetches nothing yet; Use starts it, Close ends it.
@@ -85,8 +93,9 @@ type Remote struct {
 }
 
 // Source returns the provider's remote key set. Nothing is fetched before Use.
-// Errors name the field of spec that is wrong.
-func (r *Remotes) Source(provider string, spec policy.RemoteJWKS) (*Remote, error) {
+// ca holds the certificates that spec.caBundleRef names, nil where it names
+// none. Errors name the field of spec that is wrong.
+func (r *Remotes) Source(provider string, spec policy.RemoteJWKS, ca *CABundle) (*Remote, error) {
 	address, err := url.Parse(spec.URI)
 	if err != nil || address.Host == "" || address.User != nil || address.Fragment != "" {
 		return nil, fmt.Errorf("provider %q: remoteJWKS.uri must be an absolute https URL without user and fragment", provider)
@@ -94,16 +103,19 @@ func (r *Remotes) Source(provider string, spec policy.RemoteJWKS) (*Remote, erro
 	if address.Scheme != "https" && (address.Scheme != "http" || !spec.AllowInsecureHTTP) {
 		return nil, fmt.Errorf("provider %q: remoteJWKS.uri must be https, or allowInsecureHTTP must be true", provider)
 	}
+	if (spec.CABundleRef != nil) != (ca != nil) {
+		return nil, fmt.Errorf("provider %q: remoteJWKS.caBundleRef: its certificates are missing", provider)
+	}
 	remote := &Remote{provider: provider, timing: newTiming(spec)}
-	key := feedKey{uri: spec.URI, insecure: spec.AllowInsecureHTTP}
+	key := feedKey{uri: spec.URI, insecure: spec.AllowInsecureHTTP, ca: ca.fingerprint()}
 	if r == nil {
-		remote.feed = newFeed(key, RemotesConfig{})
+		remote.feed = newFeed(key, ca, RemotesConfig{Now: time.Now})
 		return remote, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.feeds[key] == nil {
-		r.feeds[key] = newFeed(key, r.cfg)
+		r.feeds[key] = newFeed(key, ca, r.cfg)
 	}
 	remote.feed = r.feeds[key]
 	return remote, nil
@@ -134,6 +146,7 @@ func (r *Remotes) Use(v *Verifier) {
 	}
 	for used, remotes := range users {
 		r.feeds[used.key] = used
+		used.restore(remotes)
 		used.start(remotes)
 	}
 }

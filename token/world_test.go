@@ -61,6 +61,7 @@ func (w *wire) Addr() net.Addr { return &net.IPAddr{} }
 // keyServer serves a key set that tests change. Its zero answer is 500.
 type keyServer struct {
 	jitter  float64 // of who fetches; 0: 0.5
+	dir     string  // where who fetches keeps sets
 	mu      sync.Mutex
 	answer  http.HandlerFunc
 	fetches atomic.Int64
@@ -108,7 +109,9 @@ type world struct {
 	remotes *token.Remotes
 	v       *token.Verifier
 	fetches chan token.Fetch
+	kept    chan token.Kept
 	network *wire
+	wire    policy.RemoteJWKS
 }
 
 // dialed are the addresses that were asked so far.
@@ -138,17 +141,14 @@ func inWorld(t *testing.T, server *keyServer, change func(*policy.RemoteJWKS), r
 		httpServer := &http.Server{Handler: server, ReadHeaderTimeout: time.Minute}
 		served := make(chan struct{})
 		go func() { defer close(served); _ = httpServer.Serve(network) }()
-		w := &world{server: server, fetches: make(chan token.Fetch, 10000), network: network}
-		w.remotes = token.NewRemotes(token.OverNetwork(token.RemotesConfig{
-			Jitter:  func() float64 { return cmp.Or(server.jitter, 0.5) },
-			OnFetch: func(f token.Fetch) { w.fetches <- f },
-		}, network.dial))
-		wire := spec()
-		if change != nil {
-			change(&wire)
+		w := &world{
+			server: server, network: network, wire: spec(),
+			fetches: make(chan token.Fetch, 10000), kept: make(chan token.Kept, 100),
 		}
-		w.v = verifier(t, remoteProvider(t, w.remotes, "id", wire))
-		w.remotes.Use(w.v)
+		if change != nil {
+			change(&w.wire)
+		}
+		w.begin(t)
 		run(t, w)
 		w.remotes.Close()
 		_ = httpServer.Close()
@@ -156,9 +156,25 @@ func inWorld(t *testing.T, server *keyServer, change func(*policy.RemoteJWKS), r
 	})
 }
 
+// begin makes the verifier anew, as a process that starts does.
+func (w *world) begin(t *testing.T) {
+	t.Helper()
+	if w.remotes != nil {
+		w.remotes.Close()
+	}
+	w.remotes = token.NewRemotes(token.OverNetwork(token.RemotesConfig{
+		Jitter:   func() float64 { return cmp.Or(w.server.jitter, 0.5) },
+		StateDir: w.server.dir,
+		OnFetch:  func(f token.Fetch) { w.fetches <- f },
+		OnKept:   func(k token.Kept) { w.kept <- k },
+	}, w.network.dial))
+	w.v = verifier(t, remoteProvider(t, w.remotes, "id", w.wire))
+	w.remotes.Use(w.v)
+}
+
 func remoteProvider(t *testing.T, remotes *token.Remotes, name string, wire policy.RemoteJWKS) token.Provider {
 	t.Helper()
-	source, err := remotes.Source(name, wire)
+	source, err := remotes.Source(name, wire, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
