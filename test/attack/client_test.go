@@ -37,6 +37,9 @@ func exchange(t testing.TB, address string, sent []byte, most int) (answers []an
 		if err != nil {
 			return answers, ""
 		}
+		if got.status < http.StatusOK && got.status != http.StatusSwitchingProtocols {
+			continue // 100 Continue
+		}
 		answers = append(answers, got)
 		if got.status == http.StatusSwitchingProtocols {
 			return answers, ""
