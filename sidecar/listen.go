@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,27 +21,50 @@ import (
 type clientConn struct {
 	*wire.Conn
 	peer  netip.Addr
-	port  int // the guarded port it came in on
+	port  int      // the guarded port it came in on
+	lot   *parking // where it waits for its next request
 	close func()
 	once  sync.Once
 
-	malformed atomic.Bool // a body's chunks were not framed as they must be
+	doing     atomic.Int32 // between two requests: busy, waiting, resting or parked
+	malformed atomic.Bool  // a body's chunks were not framed as they must be
 }
 
 // Read notes that a body is malformed before net/http knows that it is at an
 // end, so that whoever learns of the end also learns why.
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && errors.Is(err, wire.ErrChunk) {
+	switch {
+	case err == nil:
+	case errors.Is(err, wire.ErrChunk):
 		c.malformed.Store(true)
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.Idle():
+		c.doing.CompareAndSwap(waiting, resting)
 	}
 	return n, err
 }
 
-// Close closes the connection and gives its place free.
+// Close closes the connection, unless net/http closes it because no request has
+// come for a while: then it is parked.
 func (c *clientConn) Close() error {
+	switch {
+	case c.doing.CompareAndSwap(resting, parked):
+		return c.lot.park(c)
+	case c.doing.Load() == parked:
+		return nil
+	}
+	return c.end()
+}
+
+// end closes the connection and gives its place free.
+func (c *clientConn) end() error {
 	c.once.Do(c.close)
 	return c.Conn.Close()
+}
+
+// again is the connection as a new one, for net/http to serve.
+func (c *clientConn) again() *clientConn {
+	return &clientConn{Conn: c.Conn, peer: c.peer, port: c.port, lot: c.lot, close: c.close}
 }
 
 // raw hands all further bytes through; see wire.Conn.Raw.
@@ -90,6 +114,7 @@ type listener struct {
 	most   func() int64  // connections that may be open at once
 	turned func() string // counts one that was turned away and names the decision
 	config wire.Config
+	lot    *parking
 }
 
 // Accept waits for a connection that there is room for. Others are told so.
@@ -105,7 +130,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			go turnAway(conn, n > 2*l.most(), l.turned(), release)
 			continue
 		}
-		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, close: release}, nil
+		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, lot: l.lot, close: release}, nil
 	}
 }
 

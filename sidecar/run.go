@@ -80,6 +80,8 @@ func (s *Sidecar) serveUntil(ctx context.Context, guarded []*listener, private [
 	for _, l := range guarded {
 		serve(server, l)
 	}
+	serve(server, s.lot)
+	group.Go(s.lot.sweep)
 	for _, l := range private {
 		serve(admin, l)
 	}
@@ -108,7 +110,8 @@ func (s *Sidecar) newServer() *http.Server {
 	return &http.Server{
 		Handler:                      s,
 		ReadHeaderTimeout:            headTimeout,
-		IdleTimeout:                  2 * time.Minute,
+		IdleTimeout:                  restAfter,
+		ConnState:                    noteState,
 		MaxHeaderBytes:               2 << 20, // the policy's own limit is kept by package wire
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,

@@ -37,6 +37,7 @@ type Sidecar struct {
 	requests    atomic.Int64 // under way
 	exchanges   atomic.Int64 // the same until their connection is settled and their record written
 	connections atomic.Int64 // open
+	lot         *parking     // those that wait for a request
 
 	begun  *wire.Budget // heads that are not complete
 	served *wire.Budget // heads of requests under way
@@ -64,7 +65,7 @@ func New(config Config) (*Sidecar, error) {
 	s := &Sidecar{
 		config: config, log: config.Log, logKey: []byte(rand.Text()),
 		registry: registry, metrics: newMetrics(registry),
-		sampler: telemetry.NewSampler(10), files: files,
+		sampler: telemetry.NewSampler(10), files: files, lot: newParking(parkTime),
 		begun: wire.NewBudget(begunHeads), served: wire.NewBudget(servedHeads),
 	}
 	s.ledger = &ledger{verifications: s.metrics.verifications}

@@ -1,0 +1,122 @@
+package sidecar
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// keep sends a request on a connection that stays open and returns the status.
+func keep(t *testing.T, conn net.Conn, request string) int {
+	t.Helper()
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%.20q...: %v", request, err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// isParked reports how many connections wait for a request outside of net/http.
+func (g *guarded) isParked() int {
+	g.sidecar.lot.mu.Lock()
+	defer g.sidecar.lot.mu.Unlock()
+	return len(g.sidecar.lot.parked)
+}
+
+const public = "GET /public HTTP/1.1\r\nHost: a\r\n\r\n"
+
+// park returns a connection that was used once and is parked.
+func (g *guarded) park(request string) net.Conn {
+	g.t.Helper()
+	conn := g.dial()
+	before := g.isParked()
+	if status := keep(g.t, conn, request); status != http.StatusOK {
+		g.t.Fatalf("before it is parked: %d", status)
+	}
+	await(g.t, "the connection is parked", func() bool { return g.isParked() == before+1 })
+	return conn
+}
+
+func TestAParkedConnectionIsLikeAnyOther(t *testing.T) {
+	g := start(t, setup{})
+	refused := strings.Replace(public, "Host: a", "Host: a\r\nHost: b", 1)
+	for name, c := range map[string]struct {
+		first, then string
+		want        int
+	}{
+		"another request":                        {public, public, http.StatusOK},
+		"a request with a body":                  {public, "POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", http.StatusOK},
+		"after a body":                           {"POST /public HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", public, http.StatusOK},
+		"after a body that an empty line ended":  {"POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na\r\n", public, http.StatusOK},
+		"a request that is refused for its form": {public, refused, http.StatusBadRequest},
+		"a request that needs a token":           {public, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", http.StatusUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &guarded{t: t, sidecar: g.sidecar, addr: g.addr, logs: g.logs}
+			conn := g.dial()
+			if status := keep(t, conn, c.first); status != http.StatusOK {
+				t.Fatalf("before it rests: %d", status)
+			}
+			time.Sleep(2 * restAfter)
+			if g.isParked() == 0 {
+				t.Error("nothing is parked")
+			}
+			if status := keep(t, conn, c.then); status != c.want {
+				t.Errorf("answered %d, want %d", status, c.want)
+			}
+		})
+	}
+}
+
+func TestParkedConnectionsGiveTheirPlaceFree(t *testing.T) {
+	for name, end := range map[string]func(*guarded, net.Conn){
+		"when the client leaves":       func(_ *guarded, conn net.Conn) { conn.Close() },
+		"when the client breaks off":   func(_ *guarded, conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0); conn.Close() },
+		"when they rest for too long":  func(*guarded, net.Conn) {},
+		"when the sidecar is to drain": func(g *guarded, _ net.Conn) { _ = g.stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, setup{config: func(c *Config) { c.DrainTimeout = 20 * time.Second }})
+			if name == "when they rest for too long" {
+				g.sidecar.lot.most = 2 * time.Second
+			}
+			conn := g.park(public)
+			began := time.Now()
+			end(g, conn)
+			await(t, "no connection is open", func() bool { return g.sidecar.connections.Load() == 0 && g.isParked() == 0 })
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("that took %v", took)
+			}
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the client's end: %v, want EOF", err)
+			}
+		})
+	}
+}
+
+// A client that begins a head after a rest has no more time for it than others.
+func TestAHeadAfterARestHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	conn := g.park(public)
+	if _, err := io.WriteString(conn, public[:9]); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	back, err := io.ReadAll(conn)
+	if took := time.Since(began); err != nil || len(back) > 0 || took < headTimeout/2 {
+		t.Errorf("half a head: %q, %v after %v, want the end after %v", back, err, took, headTimeout)
+	}
+}
