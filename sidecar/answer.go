@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatepost.dev/gatepost/policy"
 )
@@ -62,6 +63,15 @@ func answerTo(reason policy.Reason, scopes []string) answer {
 	}
 	if reason == policy.InsufficientScope {
 		a.challenge = `Bearer error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`
+	}
+	return a
+}
+
+// after is the answer to a client that may try again when so much time has
+// passed, in whole seconds; zero says nothing new.
+func (a answer) after(wait time.Duration) answer {
+	if wait > 0 && a.retry > 0 {
+		a.retry = max(a.retry, int((wait+time.Second-1)/time.Second))
 	}
 	return a
 }

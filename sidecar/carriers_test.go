@@ -3,6 +3,7 @@ package sidecar
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestTokensInCookies(t *testing.T) {
 			before := len(g.agent.requests())
 			header := c.header
 			for _, line := range c.cookie {
-				header = append(header[:len(header):len(header)], "Cookie", line)
+				header = append(slices.Clip(header), "Cookie", line)
 			}
 			got := g.do(c.method, "/x", nil, header...)
 			if got.status != c.status {

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"crypto/sha256"
 	"net/http"
+	"slices"
 	"strings"
 
 	"gatepost.dev/gatepost/policy"
@@ -48,27 +49,20 @@ func hasSource(w *policy.WebSocket, name string) bool {
 	if w == nil {
 		return name == policy.TokenSourceHeader
 	}
-	for _, source := range w.TokenSources {
-		if source == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(w.TokenSources, name)
 }
 
 // credential is the token of a request and where it was.
 type credential struct {
 	raw     token.Raw
-	text    string // what its memory goes by; it holds the token, so it is for hashing alone
+	sum     [sha256.Size]byte // what it is remembered by
 	carrier *source
 }
-
-// sum is what a token is remembered by.
-func (c *credential) sum() [sha256.Size]byte { return sha256.Sum256([]byte(c.text)) }
 
 // extract finds the one token of a request among the places that may carry it.
 func (s *site) extract(q *query) (found credential, reason policy.Reason) {
 	reason = policy.MissingCredential
+	text := ""
 	for i := range s.sources {
 		from := &s.sources[i]
 		if !s.looksAt(from, q.webSocket) {
@@ -84,8 +78,12 @@ func (s *site) extract(q *query) (found credential, reason policy.Reason) {
 		case reason != policy.MissingCredential:
 			return credential{}, policy.AmbiguousCredentials
 		default:
-			found, reason = credential{raw: raw, text: values[0], carrier: from}, why
+			found.raw, found.carrier, reason = raw, from, why
+			text = values[0]
 		}
+	}
+	if reason == "" {
+		found.sum = sha256.Sum256([]byte(text))
 	}
 	return found, reason
 }

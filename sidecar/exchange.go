@@ -42,8 +42,10 @@ type exchange struct {
 	rule      string
 	why       string // more about a refused head, for the log
 	outcome   token.Outcome
-	persona   *persona // of the verified token; nil: nobody
-	carrier   *source  // where the verified token was
+	persona   *persona  // of the verified token; nil: nobody
+	carrier   *source   // where the verified token was
+	until     time.Time // when a stream is ended; zero: by its sides alone
+	expiry    *expiry   // ends it; nil: nothing does
 	judged    time.Duration
 	upstream  string // the kind of upstream error, "" for none
 	stream    string // the kind of stream, "" for none

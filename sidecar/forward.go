@@ -43,7 +43,16 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 			}
 		}()
 		ctx := context.WithValue(x.r.Context(), exchangeKey{}, x)
+		if !x.until.IsZero() {
+			var cut context.CancelFunc
+			ctx, cut = context.WithCancel(ctx)
+			defer cut()
+			x.mayExpire(s, cut)
+		}
 		proxy.ServeHTTP(x.w, x.r.WithContext(httptrace.WithClientTrace(ctx, announce.of(x.r.Method))))
+		if x.expiry.end() && !x.w.hijacked { // it has just ended by itself, but the connection's deadline is set
+			panic(http.ErrAbortHandler)
+		}
 		done = true
 	}
 }
@@ -51,7 +60,11 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 // noteAbort notes, while net/http's abort passes by, which side ended the
 // answer before its end.
 func (x *exchange) noteAbort() {
-	if x.r.Context().Err() != nil {
+	switch {
+	case x.expiry.end():
+		x.cause = causeExpired
+		return
+	case x.r.Context().Err() != nil:
 		x.cause = "client"
 		return
 	}
@@ -146,6 +159,8 @@ func (s *Sidecar) receive(res *http.Response) error {
 		x.beginStream(s, "websocket")
 	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
 		x.beginStream(s, "sse")
+	case res.ContentLength < 0 && x.r.Method != http.MethodHead:
+		x.beginStream(s, "chunked")
 	}
 	return nil
 }

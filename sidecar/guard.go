@@ -15,6 +15,7 @@ type query struct {
 
 	header    policy.Header
 	webSocket bool // the request is a full WebSocket handshake
+	held      bool // the client was refused too often: nothing new is verified
 }
 
 // judgement is what the guard found.
@@ -22,8 +23,9 @@ type judgement struct {
 	policy.Decision
 
 	outcome token.Outcome
-	persona *persona // of the verified token
-	carrier *source  // where the verified token was
+	persona *persona  // of the verified token
+	carrier *source   // where the verified token was
+	until   time.Time // when an API key expires; zero: never, or it is a token
 }
 
 // judge decides on one request: the route first, then the origin of a
@@ -42,9 +44,9 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 	found, reason := s.extract(&q)
 	switch {
 	case reason == policy.MissingCredential:
-		return judgement{Decision: s.Policy.Decide(route, q.header, policy.Who{Anonymous: true})}
+		return q.unlessHeld(s.Policy.Decide(route, q.header, policy.Who{Anonymous: true}))
 	case reason != "":
-		return denied(reason)
+		return q.unlessHeld(policy.Decision{Reason: reason})
 	case found.carrier.kind == inCookie && !s.cors.maySend(&q):
 		return denied(policy.OriginDenied)
 	}
@@ -53,7 +55,14 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 
 // judgeToken verifies a token and decides what its principal may do.
 func (s *site) judgeToken(ctx context.Context, route policy.Route, q *query, from *credential, now time.Time) judgement {
-	outcome, who := s.verify(ctx, from, now)
+	outcome, who := s.remembered(from, now)
+	switch {
+	case outcome.Reason == policy.OK:
+	case q.held:
+		return denied(policy.RateLimited)
+	default:
+		outcome, who = s.verify(ctx, from, now)
+	}
 	found := judgement{outcome: outcome, persona: who, Decision: policy.Decision{Reason: outcome.Reason}}
 	if !outcome.Verified.Valid() {
 		if found.Reason == policy.OK { // nobody is verified, whatever is said
@@ -68,6 +77,15 @@ func (s *site) judgeToken(ctx context.Context, route policy.Route, q *query, fro
 	return found
 }
 
+// unlessHeld is what was decided on a request without a token that could be
+// verified, but for a client that is held back.
+func (q *query) unlessHeld(decision policy.Decision) judgement {
+	if q.held && decision.Reason != policy.OK {
+		return denied(policy.RateLimited)
+	}
+	return judgement{Decision: decision}
+}
+
 func denied(reason policy.Reason) judgement {
 	return judgement{Decision: policy.Decision{Reason: reason}}
 }
@@ -78,14 +96,15 @@ func (s *Sidecar) guard(next handler) handler {
 		in := x.site()
 		x.webSocket = isWebSocket(x.r)
 		began := time.Now()
+		wait := in.heldBack(x, began)
 		found := in.judge(x.r.Context(), query{
 			RequestLine: x.line(),
 			header:      x.r.Header,
 			webSocket:   x.webSocket,
+			held:        wait > 0,
 		}, began)
 		x.judged = time.Since(began)
-		x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
-		x.persona = found.persona
+		x.take(in, &found)
 		if found.outcome.Reason != "" {
 			s.countToken(&found.outcome, began)
 		}
@@ -97,11 +116,18 @@ func (s *Sidecar) guard(next handler) handler {
 		case in.audit && isAudited(found.Reason):
 			x.decision = decisionAudit
 		default:
-			x.refuse(found.Reason, answerTo(found.Reason, found.Scopes))
+			in.chargeFor(x, began)
+			x.refuse(found.Reason, answerTo(found.Reason, found.Scopes).after(wait))
 			return
 		}
 		next(x)
 	}
+}
+
+// take notes what the guard found.
+func (x *exchange) take(in *site, found *judgement) {
+	x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
+	x.persona, x.until = found.persona, in.streams.of(found)
 }
 
 // isAudited reports whether a refusal for this reason is only counted under

@@ -51,7 +51,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		return vec
 	}
 	m := &metrics{
-		requests:        counter("gatepost_requests_total", "Requests by decision (allow, deny, exempt) and reason.", "policy", "decision", "reason"),
+		requests:        counter("gatepost_requests_total", "Requests by decision (allow, deny, audit_deny, exempt) and reason.", "policy", "decision", "reason"),
 		authSeconds:     histogram("gatepost_auth_duration_seconds", "Time to decide on a request.", []float64{1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2, 0.1, 1, 5}, "decision"),
 		requestSeconds:  histogram("gatepost_http_request_duration_seconds", "Time from the head of a request to the end of its answer, streams included.", []float64{1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.5, 10, 60, 600}, "code_class"),
 		remaining:       histogram("gatepost_token_remaining_lifetime_seconds", "Time that accepted tokens still had.", lifetimes, "provider"),
@@ -64,9 +64,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		keysLoaded:      gauge("gatepost_keys_loaded", "Live verification keys.", "provider"),
 		reloads:         counter("gatepost_config_reloads_total", "Attempts to load policy and keys by result; all but ok left the last good state in force.", "result"),
 		lastReload:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatepost_config_last_reload_timestamp_seconds", Help: "When policy and keys were last loaded, as Unix time."}),
-		streams:         gauge("gatepost_streams_active", "Open streams by kind (sse, websocket).", "kind"),
-		streamsClosed:   counter("gatepost_streams_closed_total", "Ended streams by kind and cause (agent, client, error, drain).", "kind", "cause"),
-		streamsOutlived: counter("gatepost_stream_outlived_token_total", "Streams that ended after their token had expired.", "kind"),
+		streams:         gauge("gatepost_streams_active", "Open streams by kind (sse, chunked, websocket).", "kind"),
+		streamsClosed:   counter("gatepost_streams_closed_total", "Ended streams by kind and cause (agent, client, error, drain, token_expired).", "kind", "cause"),
+		streamsOutlived: counter("gatepost_stream_outlived_token_total", "Streams that went on after their token had expired and were not ended for it.", "kind"),
 		preflights:      counter("gatepost_cors_preflights_total", "CORS preflights by result (allowed, refused).", "result"),
 		deniedByRule:    counter("gatepost_denied_by_rule_total", "Requests refused by rule; default when none matched.", "policy", "rule"),
 		upstreamErrors:  counter("gatepost_upstream_errors_total", "Requests that the agent did not answer, by kind (connect, timeout, reset, protocol, truncated).", "kind"),

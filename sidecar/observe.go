@@ -167,6 +167,8 @@ func (x *exchange) endStream(s *Sidecar) {
 	m := s.metrics
 	switch {
 	case x.cause != "":
+	case x.expiry.end():
+		x.cause = causeExpired
 	case s.health.Draining() && s.base.Err() != nil:
 		x.cause = "drain"
 	case x.r.Context().Err() != nil, x.w.leaver.Load() == clientLeft:
@@ -176,15 +178,16 @@ func (x *exchange) endStream(s *Sidecar) {
 	}
 	m.streams.WithLabelValues(x.stream).Dec()
 	m.streamsClosed.WithLabelValues(x.stream, x.cause).Inc()
-	if v := x.outcome.Verified; v.Valid() && time.Now().After(v.Expires()) {
+	if v := x.outcome.Verified; x.cause != causeExpired && v.Valid() && time.Now().After(v.Expires()) {
 		m.streamsOutlived.WithLabelValues(x.stream).Inc()
 	}
 }
 
-// beginStream counts an answer that is a stream.
+// beginStream counts an answer that is a stream, and sees to its end.
 func (x *exchange) beginStream(s *Sidecar, kind string) {
 	x.stream = kind
 	s.metrics.streams.WithLabelValues(kind).Inc()
+	x.expiry.begin(x)
 }
 
 // ServeHTTP serves one request of a guarded port.

@@ -49,22 +49,28 @@ func (r *recall) place(sum [sha256.Size]byte) *atomic.Pointer[acceptance] {
 	return &r.places[binary.LittleEndian.Uint64(sum[:8])%uint64(len(r.places))]
 }
 
-// verify verifies a token, or recalls that it was. A token that only the leeway
-// saved is verified each time.
-func (s *site) verify(ctx context.Context, from *credential, now time.Time) (token.Outcome, *persona) {
-	sum := from.sum()
-	if known := s.recall.find(sum, now); known != nil {
-		outcome := known.outcome
-		outcome.Remaining = outcome.Verified.Expires().Sub(now)
-		return outcome, known.persona
+// remembered recalls that a token was verified; the zero Outcome says that
+// nothing is known of it.
+func (s *site) remembered(from *credential, now time.Time) (token.Outcome, *persona) {
+	known := s.recall.find(from.sum, now)
+	if known == nil {
+		return token.Outcome{}, nil
 	}
+	outcome := known.outcome
+	outcome.Remaining = outcome.Verified.Expires().Sub(now)
+	return outcome, known.persona
+}
+
+// verify verifies a token and remembers it. One that only the leeway saved is
+// verified each time.
+func (s *site) verify(ctx context.Context, from *credential, now time.Time) (token.Outcome, *persona) {
 	edition := s.recall.edition.Load() // before verifying: keys may change meanwhile
 	outcome := s.Verifier.Verify(ctx, from.raw, now)
 	who := s.newPersona(outcome.Verified)
 	if outcome.Reason == policy.OK && who != nil && outcome.Leeway == "" {
 		kept := outcome
 		kept.Lookup = "" // the key is known from now on
-		s.recall.place(sum).Store(&acceptance{sum: sum, edition: edition, since: now, outcome: kept, persona: who})
+		s.recall.place(from.sum).Store(&acceptance{sum: from.sum, edition: edition, since: now, outcome: kept, persona: who})
 	}
 	return outcome, who
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -20,6 +21,8 @@ type response struct {
 	eager    bool         // flush what the agent sends before all of it is there
 	hijacked bool
 	leaver   atomic.Int32 // which side ended a WebSocket first: one of the constants
+	goodbye  func()       // lets a client read that its token has expired; nil: it never does
+	socket   atomic.Pointer[hijackedConn]
 }
 
 // The sides of a WebSocket.
@@ -69,7 +72,9 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		_ = conn.Close() // the error to report is the other one
 		return nil, nil, err
 	}
-	return &hijackedConn{Conn: conn, early: buffered.Reader, response: w}, buffered, nil
+	taken := &hijackedConn{Conn: conn, early: buffered.Reader, response: w}
+	w.socket.Store(taken)
+	return taken, buffered, nil
 }
 
 // hijackedConn reads first what net/http had already read, and notes which side
@@ -78,6 +83,11 @@ type hijackedConn struct {
 	net.Conn
 	early    *bufio.Reader
 	response *response
+
+	begun   atomic.Bool // the answer to the handshake is written
+	writing sync.Mutex
+	frames  frames // of what was written
+	over    bool   // the client was told of the end: nothing may follow
 }
 
 // Read reads buffered bytes, then the connection.
@@ -85,6 +95,7 @@ func (c *hijackedConn) Read(p []byte) (int, error) {
 	if n := c.early.Buffered(); n > 0 {
 		return c.early.Read(p[:min(n, len(p))])
 	}
+	c.begun.Store(true)
 	n, err := c.Conn.Read(p)
 	if err != nil {
 		c.left(clientLeft)
@@ -94,7 +105,15 @@ func (c *hijackedConn) Read(p []byte) (int, error) {
 
 // Write counts what the agent sends.
 func (c *hijackedConn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.over {
+		return 0, net.ErrClosed
+	}
 	n, err := c.Conn.Write(p)
+	if c.response.goodbye != nil {
+		c.frames.follow(p[:n])
+	}
 	c.response.sent.Add(int64(n))
 	if err != nil {
 		c.left(clientLeft)
@@ -111,9 +130,15 @@ func (c *hijackedConn) CloseWrite() error {
 	return nil
 }
 
-// Close closes the connection.
+// Close closes the connection, after a farewell as soon as the client has.
 func (c *hijackedConn) Close() error {
 	c.left(agentLeft)
+	c.writing.Lock()
+	over := c.over
+	c.writing.Unlock()
+	if over {
+		c.response.goodbye()
+	}
 	return c.Conn.Close()
 }
 

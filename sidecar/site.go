@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 
 	"gatepost.dev/gatepost/internal/bundle"
@@ -23,6 +24,8 @@ type site struct {
 	localhost bool     // the agent is told that its host is localhost
 	trusted   []netip.Prefix
 	limits    limits
+	streams   streamEnd
+	throttle  *throttle // nil: nobody is held back
 	rules     map[string]bool
 	providers map[string]bool
 	logKey    []byte // keys the hashes of subjects in the log
@@ -53,6 +56,8 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 			requests:    int64(value(spec.Limits.MaxConcurrentRequests)),
 			connections: int64(value(spec.Limits.MaxConnections)),
 		},
+		streams:   newStreamEnd(spec),
+		throttle:  newThrottle(spec.Limits.Rejections, maphash.MakeSeed()),
 		localhost: spec.Upstream.Host == policy.HostLocalhost,
 		rules:     map[string]bool{},
 		logKey:    logKey,
