@@ -65,6 +65,10 @@ func (r referenced) add(spec policy.Spec) {
 			r.secrets[provider.SecretRef.Name] = true
 		case provider.LocalJWKS != nil && provider.LocalJWKS.ConfigMapRef != nil:
 			r.configMaps[provider.LocalJWKS.ConfigMapRef.Name] = true
+		case isSecretRef(caBundleRef(&provider)):
+			r.secrets[caBundleRef(&provider).Name] = true
+		case caBundleRef(&provider) != nil:
+			r.configMaps[caBundleRef(&provider).Name] = true
 		}
 	}
 }

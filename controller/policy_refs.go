@@ -64,6 +64,8 @@ func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 			r.secret(field+".secretRef", provider)
 		case provider.LocalJWKS != nil && provider.LocalJWKS.ConfigMapRef != nil:
 			r.configMap(field+".localJWKS.configMapRef", provider)
+		case caBundleRef(provider) != nil:
+			r.caBundle(field+".remoteJWKS.caBundleRef", provider)
 		}
 	}
 	return r.done
@@ -72,6 +74,9 @@ func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 // fail keeps the provider's last keys and says why there are no new ones.
 func (r *resolver) fail(provider *policy.Provider, reason, format string, args ...any) {
 	kept, found := r.lastOf(provider.Name)
+	if kept.CABundle != "" && caBundleRef(provider) == nil {
+		found = false // the provider was a remote one
+	}
 	if found {
 		r.done.providers[provider.Name] = kept
 	}

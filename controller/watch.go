@@ -73,7 +73,8 @@ func policiesOfSecret(cache client.Reader) handler.EventHandler {
 	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, secret client.Object) bool {
 		name := secret.GetName()
 		return name == v1alpha1.BundleName(p.Name) || refersTo(p, func(provider *policy.Provider) bool {
-			byName := provider.SecretRef != nil && provider.SecretRef.Name == name
+			byName := provider.SecretRef != nil && provider.SecretRef.Name == name ||
+				isSecretRef(caBundleRef(provider)) && caBundleRef(provider).Name == name
 			return byName || provider.SigningKeyRef != nil && v1alpha1.StateName(provider.SigningKeyRef.Name) == name
 		})
 	})
@@ -88,12 +89,13 @@ func policiesOfKey(cache client.Reader) handler.EventHandler {
 	})
 }
 
-// policiesOfConfigMap says which policies take a key set from a ConfigMap.
+// policiesOfConfigMap says which policies take a key set or certificates from a
+// ConfigMap.
 func policiesOfConfigMap(cache client.Reader) handler.EventHandler {
 	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, configMap client.Object) bool {
 		return refersTo(p, func(provider *policy.Provider) bool {
-			local := provider.LocalJWKS
-			return local != nil && local.ConfigMapRef != nil && local.ConfigMapRef.Name == configMap.GetName()
+			local, ca := provider.LocalJWKS, caBundleRef(provider)
+			return ca != nil && !isSecretRef(ca) && ca.Name == configMap.GetName() || local != nil && local.ConfigMapRef != nil && local.ConfigMapRef.Name == configMap.GetName()
 		})
 	})
 }

@@ -170,7 +170,8 @@ func (c *checker) remoteJWKS(field string, r *RemoteJWKS) {
 	c.duration(field+".failedRefetchDuration", r.FailedRefetchDuration, time.Second, time.Hour)
 	c.duration(field+".unknownKeyRefetchInterval", r.UnknownKeyRefetchInterval, time.Second, time.Hour)
 	c.duration(field+".maxStale", r.MaxStale, 0, 30*24*time.Hour)
-	if r.CABundleRef != nil {
-		c.keyRef(field+".caBundleRef", r.CABundleRef)
+	if ref := r.CABundleRef; ref != nil {
+		oneOf(c, field+".caBundleRef.kind", "kind", ref.Kind, KindConfigMap, KindSecret)
+		c.keyRef(field+".caBundleRef", &KeyRef{Name: ref.Name, Key: ref.Key})
 	}
 }

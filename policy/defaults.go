@@ -40,6 +40,9 @@ func defaultJWT(j *JWT) {
 			durationOrElse(&r.FailedRefetchDuration, 10*time.Second)
 			durationOrElse(&r.UnknownKeyRefetchInterval, 10*time.Second)
 			durationOrElse(&r.MaxStale, 24*time.Hour)
+			if r.CABundleRef != nil {
+				orElse(&r.CABundleRef.Kind, KindConfigMap)
+			}
 		}
 	}
 	if j.ExtractFrom == nil {

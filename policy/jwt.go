@@ -226,6 +226,35 @@ type KeyRef struct {
 	Key string `json:"key"`
 }
 
+// The kinds of object a CABundleRef names.
+const (
+	KindConfigMap = "ConfigMap"
+	KindSecret    = "Secret"
+)
+
+// CABundleRef names one data key of a ConfigMap or a Secret.
+type CABundleRef struct {
+	// kind is the kind of the object: ConfigMap (the default) or Secret.
+	// +optional
+	// +kubebuilder:validation:Enum=ConfigMap;Secret
+	// +kubebuilder:default=ConfigMap
+	Kind string `json:"kind,omitempty"`
+
+	// name is the object's name.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// key is the data key in it.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key"`
+}
+
 // RemoteJWKS is a JSON Web Key Set fetched by the sidecar.
 // +kubebuilder:validation:XValidation:rule="self.uri.startsWith('https://') || (has(self.allowInsecureHTTP) && self.allowInsecureHTTP)",message="uri must be https, or allowInsecureHTTP must be true"
 type RemoteJWKS struct {
@@ -255,9 +284,9 @@ type RemoteJWKS struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="maxStale must be between 0s and 720h"
 	MaxStale *Duration `json:"maxStale,omitempty"`
 
-	// caBundleRef names a ConfigMap key with the PEM certificates that the server's certificate must chain to; default: the system's.
+	// caBundleRef names the ConfigMap or Secret key with the PEM certificates that the server's certificate must chain to, and no others; default: the system's.
 	// +optional
-	CABundleRef *KeyRef `json:"caBundleRef,omitempty"`
+	CABundleRef *CABundleRef `json:"caBundleRef,omitempty"`
 
 	// allowInsecureHTTP permits plain http and loopback addresses. Link-local and metadata addresses stay refused.
 	// +optional

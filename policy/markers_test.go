@@ -33,7 +33,7 @@ jwt:
   - {name: b, algorithms: [ES256], signingKeyRef: {name: k}}
   - {name: c, algorithms: [ES256], localJWKS: {inline: '{"keys":[{}]}'}}
   - {name: d, algorithms: [ES256], localJWKS: {configMapRef: {name: c, key: k}}}
-  - {name: e, algorithms: [ES256], remoteJWKS: {uri: "https://a.example", cacheDuration: 1m, failedRefetchDuration: 1m, unknownKeyRefetchInterval: 1m, maxStale: 1m, caBundleRef: {name: c, key: k}, allowInsecureHTTP: true}}
+  - {name: e, algorithms: [ES256], remoteJWKS: {uri: "https://a.example", cacheDuration: 1m, failedRefetchDuration: 1m, unknownKeyRefetchInterval: 1m, maxStale: 1m, caBundleRef: {kind: Secret, name: c, key: k}, allowInsecureHTTP: true}}
   extractFrom: {headers: [{name: X-Token, valuePrefix: "T "}]}
   forward: Strip
   claimToHeaders: [{claim: sub, header: X-Auth-Sub}]

@@ -47,10 +47,6 @@ func TestUnsupported(t *testing.T) {
 		{"spec.apiKeyAuth", `apiKeyAuth: {credentialSelector: {}}`},
 		{"spec.authorization.rules[0].mcp", `authorization: {rules: [{name: a, mcp: {methods: [{name: x}]}}]}`},
 		{"spec.protectedResource", `protectedResource: {resource: "https://a.example"}`},
-		{"spec.streaming.onTokenExpiry", `streaming: {onTokenExpiry: Close}`},
-		{"spec.streaming.onTokenExpiry", `streaming: {onTokenExpiry: CloseAfterGrace}`},
-		{"spec.limits.rejections", `limits: {rejections: {rate: 20/s, burst: 1}}`},
-		{"spec.jwt.providers[0].remoteJWKS.caBundleRef", `jwt: {providers: [{name: a, algorithms: [ES256], remoteJWKS: {uri: "https://a.example/", caBundleRef: {name: a, key: b}}}]}`},
 	} {
 		t.Run(test.field+" in "+test.spec, func(t *testing.T) {
 			got := policy.Unsupported(parse(t, test.spec))

@@ -52,7 +52,7 @@ func remoteProviderBy(t *testing.T, remotes *token.Remotes, wire policy.RemoteJW
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire.CABundleRef = &policy.KeyRef{Name: "ca", Key: "ca.crt"}
+	wire.CABundleRef = &policy.CABundleRef{Name: "ca", Key: "ca.crt"}
 	source, err := remotes.Source("id", wire, ca)
 	if err != nil {
 		t.Fatal(err)

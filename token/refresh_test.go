@@ -120,7 +120,7 @@ func TestSourceRefuses(t *testing.T) {
 		"a user":                   {policy.RemoteJWKS{URI: "https://u:p@id.example/jwks"}, false},
 		"no host":                  {policy.RemoteJWKS{URI: "https:///jwks"}, false},
 		"nothing":                  {policy.RemoteJWKS{}, false},
-		"certificates not found":   {policy.RemoteJWKS{URI: keysURI, CABundleRef: &policy.KeyRef{Name: "c", Key: "k"}}, false},
+		"certificates not found":   {policy.RemoteJWKS{URI: keysURI, CABundleRef: &policy.CABundleRef{Name: "c", Key: "k"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, remotes := range []*token.Remotes{nil, token.NewRemotes(token.RemotesConfig{})} {

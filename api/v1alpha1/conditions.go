@@ -124,6 +124,8 @@ const (
 	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
 	// ReasonInvalidKeySet: a JWKS cannot be read, or none of its keys is usable.
 	ReasonInvalidKeySet = "InvalidKeySet"
+	// ReasonInvalidCABundle: the certificates of a caBundleRef cannot be read.
+	ReasonInvalidCABundle = "InvalidCABundle"
 	// ReasonTooManyAPIKeys: the selector selects more clients than a bundle holds;
 	// the oldest are let in.
 	ReasonTooManyAPIKeys = "TooManyAPIKeys"

@@ -1,7 +1,11 @@
 package bundle
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +31,11 @@ var (
 	public  = []policy.Algorithm{"ES256"}
 )
 
+// remoteWithCA is a provider whose key server has a certificate of its own.
+var remoteWithCA = policy.Provider{Algorithms: public, RemoteJWKS: &policy.RemoteJWKS{
+	URI: "https://issuer.example/jwks", CABundleRef: &policy.CABundleRef{Name: "ca", Key: "ca.crt"},
+}}
+
 func publicSet(t *testing.T) string {
 	t.Helper()
 	key, err := token.Generate("ES256", constant{})
@@ -39,6 +48,18 @@ func publicSet(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(set)
+}
+
+// authority is the PEM of a certificate that signs itself.
+func authority(t *testing.T) string {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 // constant is a source of bytes that makes keys reproducible.
@@ -73,6 +94,9 @@ func TestDirectoryResolvesReferences(t *testing.T) {
 		"an inline set":                  {provider: policy.Provider{Algorithms: public, LocalJWKS: &policy.LocalJWKS{Inline: set}}, kids: []string{"k1"}},
 		"a set with one bad key":         {provider: policy.Provider{Algorithms: public, LocalJWKS: &policy.LocalJWKS{ConfigMapRef: &policy.KeyRef{Name: "c", Key: "set"}}}, files: map[string]string{"c/set": strings.Replace(set, `"keys":[`, `"keys":[{"kty":"RSA"},`, 1)}, kids: []string{"k1"}, warns: "left out"},
 		"an empty set":                   {provider: policy.Provider{Algorithms: public, LocalJWKS: &policy.LocalJWKS{ConfigMapRef: &policy.KeyRef{Name: "c", Key: "set"}}}, files: map[string]string{"c/set": `{"keys":[]}`}, fails: "the key set is empty"},
+		"certificates of one's own":      {provider: remoteWithCA, files: map[string]string{"ca/ca.crt": authority(t)}},
+		"certificates that are missing":  {provider: remoteWithCA, fails: "spec.jwt.providers[0].remoteJWKS.caBundleRef: no certificates found: create keys/ca/ca.crt"},
+		"certificates that are none":     {provider: remoteWithCA, files: map[string]string{"ca/ca.crt": "rubbish"}, fails: "spec.jwt.providers[0].remoteJWKS.caBundleRef: holds no certificate"},
 		"a remote set":                   {provider: policy.Provider{Algorithms: public, RemoteJWKS: &policy.RemoteJWKS{URI: "https://issuer.example/jwks"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,9 +127,9 @@ func TestDirectoryResolvesReferences(t *testing.T) {
 
 func TestLoadRefusesWhatIsNotBuiltYet(t *testing.T) {
 	doc := document(policy.Provider{Algorithms: secrets, SecretRef: &policy.SecretRef{Name: "s", Keys: []string{"k"}}})
-	doc.Spec.Mode = policy.ModeAudit
+	doc.Spec.ProtectedResource = &policy.ProtectedResource{Resource: "https://chat.example"}
 	_, err := Load(doc, Directory("keys", map[string][]byte{"s/k": []byte(secret)}), Options{})
-	if !errors.Is(err, ErrNotSupportedYet) || !strings.Contains(err.Error(), "policy chat: NotSupportedYet: spec.mode") {
+	if !errors.Is(err, ErrNotSupportedYet) || !strings.Contains(err.Error(), "policy chat: NotSupportedYet: spec.protectedResource") {
 		t.Errorf("%v", err)
 	}
 }
@@ -151,6 +175,14 @@ func TestFile(t *testing.T) {
 	none.Providers = map[string]keyring.FileProvider{"other": {}}
 	if _, err = load(none); err == nil || !strings.Contains(err.Error(), `no keys for provider "own"`) {
 		t.Errorf("a provider that keys.json does not know: %v", err)
+	}
+	doc, none.Providers = document(remoteWithCA), map[string]keyring.FileProvider{"own": {CABundle: authority(t)}}
+	if _, err = load(none); err != nil {
+		t.Errorf("certificates of one's own: %v", err)
+	}
+	none.Providers = nil
+	if _, err = load(none); err == nil || !strings.Contains(err.Error(), `remoteJWKS.caBundleRef: keys.json has no certificates for provider "own"`) {
+		t.Errorf("certificates that keys.json does not know: %v", err)
 	}
 	if _, err := File([]byte(`{"version": 2}`)); err == nil {
 		t.Error("another version was read")

@@ -14,7 +14,7 @@ import (
 // SigningKey name, then the data key. A secretRef reads its keys, byte for byte;
 // a signingKeyRef reads current, previous and next (or jwks.json for public
 // keys), as the Secret that a SigningKey exports holds them; a ConfigMap
-// reference reads its key. The label, usually the directory's path, is for
+// reference and a caBundleRef read their key. The label, usually the directory's path, is for
 // errors.
 func Directory(label string, files map[string][]byte) Keys {
 	return directory{label: label, files: files}
@@ -95,6 +95,15 @@ func (d directory) keySet(field, name, key string) (found, error) {
 		return found{}, fmt.Errorf("%s: no key set found: create %s", field, d.at(name, key))
 	}
 	return parseSet(fmt.Sprintf("%s: %s", field, d.at(name, key)), data)
+}
+
+func (d directory) certificates(field string, p *policy.Provider) ([]byte, error) {
+	ref := p.RemoteJWKS.CABundleRef
+	data, ok := d.files[path.Join(ref.Name, ref.Key)]
+	if !ok {
+		return nil, fmt.Errorf("%s: no certificates found: create %s with the PEM of the certificate authority", field, d.at(ref.Name, ref.Key))
+	}
+	return data, nil
 }
 
 func (d directory) at(name, key string) string { return path.Join(d.label, name, key) }

@@ -27,6 +27,13 @@ func (f file) facts() Facts {
 	return Facts{Revision: f.Revision, Generations: f.SigningKeys, AckKey: token.Secret(f.AckKey)}
 }
 
+func (f file) certificates(field string, p *policy.Provider) ([]byte, error) {
+	if pem := f.Providers[p.Name].CABundle; pem != "" {
+		return []byte(pem), nil
+	}
+	return nil, fmt.Errorf("%s: keys.json has no certificates for provider %q: policy and keys are of different editions", field, p.Name)
+}
+
 func (f file) provider(field string, p *policy.Provider) (found, error) {
 	entry, ok := f.Providers[p.Name]
 	if !ok {

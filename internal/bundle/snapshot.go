@@ -45,6 +45,8 @@ type Keys interface {
 	// provider returns the keys of one provider. The field is where the policy
 	// names the provider, for errors.
 	provider(field string, p *policy.Provider) (found, error)
+	// certificates returns the PEM that the provider's caBundleRef names.
+	certificates(field string, p *policy.Provider) ([]byte, error)
 	// clients returns the clients with API keys that the policy selects.
 	clients(doc manifest.Document, a *policy.APIKeyAuth, now time.Time) ([]policy.APIKeySpec, error)
 	facts() Facts
@@ -130,13 +132,8 @@ func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provid
 
 // fill gives one provider its keys.
 func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) ([]string, error) {
-	if remote := ready.RemoteJWKS; remote != nil {
-		source, err := remotes.Source(ready.Name, *remote, nil)
-		if err != nil {
-			return nil, fmt.Errorf("%s.remoteJWKS: %w", field, err)
-		}
-		ready.Keys = source
-		return nil, nil
+	if ready.RemoteJWKS != nil {
+		return nil, fillRemote(ready, field+".remoteJWKS", keys, remotes)
 	}
 	if local := ready.LocalJWKS; local != nil && local.Inline != "" {
 		got, err := parseSet(field+".localJWKS.inline", []byte(local.Inline))
@@ -149,6 +146,26 @@ func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes
 	}
 	ready.Keys, ready.MaxTokenLifetime = got.set, got.lifetime
 	return got.warnings, nil
+}
+
+// fillRemote gives a provider keys that are fetched.
+func fillRemote(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) error {
+	var ca *token.CABundle
+	if ready.RemoteJWKS.CABundleRef != nil {
+		data, err := keys.certificates(field+".caBundleRef", &ready.Provider)
+		if err != nil {
+			return err
+		}
+		if ca, err = token.ParseCABundle(data); err != nil {
+			return fmt.Errorf("%s.caBundleRef: %w", field, err)
+		}
+	}
+	source, err := remotes.Source(ready.Name, *ready.RemoteJWKS, ca)
+	if err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	ready.Keys = source
+	return nil
 }
 
 // parseSet reads a JSON Web Key Set. Bad keys are left out as long as a good

@@ -21,6 +21,7 @@ const (
 	maxKeysPerProvider = 100
 	maxSigningKeys     = 64
 	maxKID             = 253
+	maxCABundle        = 256 << 10 // bytes
 	// MaxAPIKeys is how many clients with API keys one policy may have.
 	MaxAPIKeys = 1000
 )
@@ -48,6 +49,9 @@ type FileProvider struct {
 	MaxTokenLifetime time.Duration
 	// Keys are tried in this order for tokens without kid.
 	Keys []VerifyKey
+	// CABundle is the PEM of the certificates that the server of a remote key set
+	// must chain to; empty: the system's.
+	CABundle string
 }
 
 // VerifyKey is what a verifier needs of one key: a secret or a public JWK.
@@ -82,6 +86,7 @@ type fileSigningKey struct {
 type fileProvider struct {
 	MaxTokenLifetime string      `json:"maxTokenLifetime,omitempty"`
 	Keys             []VerifyKey `json:"keys"`
+	CABundle         string      `json:"caBundle,omitempty"`
 }
 
 // Marshal writes the file: equal files are equal bytes. It refuses what
@@ -98,7 +103,7 @@ func (f File) Marshal() ([]byte, error) {
 		out.SigningKeys[name] = fileSigningKey{generation}
 	}
 	for name, p := range f.Providers {
-		provider := fileProvider{Keys: slices.Clone(p.Keys)}
+		provider := fileProvider{Keys: slices.Clone(p.Keys), CABundle: p.CABundle}
 		if p.MaxTokenLifetime > 0 {
 			provider.MaxTokenLifetime = p.MaxTokenLifetime.String()
 		}
@@ -136,7 +141,7 @@ func ParseFile(data []byte) (File, error) {
 		if err != nil {
 			return File{}, fmt.Errorf("reading keys.json: providers.%s.maxTokenLifetime: %w", name, err)
 		}
-		f.Providers[name] = FileProvider{MaxTokenLifetime: lifetime, Keys: p.Keys}
+		f.Providers[name] = FileProvider{MaxTokenLifetime: lifetime, Keys: p.Keys, CABundle: p.CABundle}
 	}
 	if err := f.check(); err != nil {
 		return File{}, fmt.Errorf("reading keys.json: %w", err)
@@ -212,6 +217,9 @@ func checkProvider(p FileProvider) error {
 	}
 	if len(p.Keys) > maxKeysPerProvider {
 		return fmt.Errorf("keys: %d are more than %d", len(p.Keys), maxKeysPerProvider)
+	}
+	if p.CABundle != "" && (len(p.Keys) > 0 || len(p.CABundle) > maxCABundle || strings.Contains(p.CABundle, "PRIVATE KEY")) {
+		return fmt.Errorf("caBundle: wants certificates alone, at most %d bytes, and a provider without keys", maxCABundle)
 	}
 	seen := map[string]bool{}
 	for i, key := range p.Keys {

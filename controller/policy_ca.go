@@ -1,0 +1,85 @@
+package controller
+
+import (
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// caBundleRef is where the certificates of a provider's key server are named, or
+// nil.
+func caBundleRef(provider *policy.Provider) *policy.CABundleRef {
+	if provider.RemoteJWKS == nil {
+		return nil
+	}
+	return provider.RemoteJWKS.CABundleRef
+}
+
+func isSecretRef(ref *policy.CABundleRef) bool { return ref != nil && ref.Kind == policy.KindSecret }
+
+// caBundle takes the certificates that a key server must chain to.
+func (r *resolver) caBundle(field string, provider *policy.Provider) {
+	ref := caBundleRef(provider)
+	if isSecretRef(ref) && reserved(ref.Name) {
+		r.failCA(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: name one that holds certificates", field, ref.Name)
+		return
+	}
+	text, reason := r.caText(ref)
+	switch reason {
+	case "":
+	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonConfigMapNotFound:
+		r.failCA(provider, reason, "%s: there is no %s %s: create it with the certificates in %s", field, kindOf(ref), ref.Name, ref.Key)
+		return
+	default:
+		r.failCA(provider, reason, "%s: %s %s has no key %s", field, kindOf(ref), ref.Name, ref.Key)
+		return
+	}
+	if _, err := token.ParseCABundle([]byte(text)); err != nil {
+		r.failCA(provider, v1alpha1.ReasonInvalidCABundle, "%s: key %s of %s %s %v", field, ref.Key, kindOf(ref), ref.Name, err)
+		return
+	}
+	r.done.providers[provider.Name] = keyring.FileProvider{CABundle: text}
+}
+
+// caText is the text that the reference leads to, or the reason why there is none.
+func (r *resolver) caText(ref *policy.CABundleRef) (text, reason string) {
+	var found bool
+	if isSecretRef(ref) {
+		secret := r.from.secrets[ref.Name]
+		if secret == nil {
+			return "", v1alpha1.ReasonSecretNotFound
+		}
+		data, found := secret.Data[ref.Key]
+		if !found {
+			return "", v1alpha1.ReasonSecretKeyNotFound
+		}
+		return string(data), ""
+	}
+	configMap := r.from.configMaps[ref.Name]
+	if configMap == nil {
+		return "", v1alpha1.ReasonConfigMapNotFound
+	}
+	if text, found = configMap.Data[ref.Key]; !found {
+		return "", v1alpha1.ReasonConfigMapKeyNotFound
+	}
+	return text, ""
+}
+
+func kindOf(ref *policy.CABundleRef) string {
+	if isSecretRef(ref) {
+		return policy.KindSecret
+	}
+	return policy.KindConfigMap
+}
+
+// failCA keeps the provider's last certificates, if there are any: without them
+// its key server is not asked at all.
+func (r *resolver) failCA(provider *policy.Provider, reason, format string, args ...any) {
+	r.fail(provider, reason, format, args...)
+	if r.done.providers[provider.Name].CABundle != "" {
+		return
+	}
+	delete(r.done.providers, provider.Name)
+	r.done.problems[len(r.done.problems)-1].keyless = true
+}
