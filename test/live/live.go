@@ -87,7 +87,12 @@ type Program struct {
 // Its output is shown when the test fails.
 func Run(t testing.TB, command *exec.Cmd) *Program {
 	t.Helper()
-	p := &Program{Logs: new(Log), command: command, ended: make(chan struct{})}
+	return run(t, command, new(Log))
+}
+
+func run(t testing.TB, command *exec.Cmd, logs *Log) *Program {
+	t.Helper()
+	p := &Program{Logs: logs, command: command, ended: make(chan struct{})}
 	command.Stdout, command.Stderr = p.Logs, p.Logs
 	if err := command.Start(); err != nil {
 		t.Fatalf("starting %s: %v", command.Path, err)
@@ -156,15 +161,21 @@ func (p *Program) Await(t testing.TB, what string, ok func(context.Context) bool
 
 // Log is a program's output, safe to read while it is written.
 type Log struct {
+	most int // bytes that are kept; 0: all
+
 	mu   sync.Mutex
 	text []byte
 }
 
-// Write appends.
+// Write appends, as long as there is room.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text = append(l.text, p...)
+	kept := p
+	if l.most > 0 {
+		kept = p[:min(len(p), max(0, l.most-len(l.text)))]
+	}
+	l.text = append(l.text, kept...)
 	return len(p), nil
 }
 

@@ -22,6 +22,10 @@ type Setup struct {
 	Upstream string            // the agent's host:port
 	Flags    []string          // more flags
 	Env      []string          // more environment, NAME=value
+
+	// OutputBytes bounds what Logs keeps of the sidecar's output, from its
+	// beginning; zero keeps all.
+	OutputBytes int
 }
 
 // Sidecar is the built sidecar as a process of its own.
@@ -54,7 +58,7 @@ func Start(t testing.TB, s Setup) *Sidecar {
 	}, s.Flags...)
 	command := exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...)
 	command.Env = append(os.Environ(), s.Env...)
-	g.Program = Run(t, command)
+	g.Program = run(t, command, &Log{most: s.OutputBytes})
 	g.Await(t, "its record `listening`", func(context.Context) bool { return g.listening() })
 	g.URL = "http://" + g.Address
 	return g
