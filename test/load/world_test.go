@@ -23,7 +23,12 @@ import (
 	"gatepost.dev/gatepost/token"
 )
 
-func TestMain(m *testing.M) { os.Exit(live.Main(m)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(agentAddress); address != "" {
+		os.Exit(runAgent(address))
+	}
+	os.Exit(live.Main(m))
+}
 
 // soak multiplies what a run does.
 func soak() int {
