@@ -74,6 +74,7 @@ type APIKeyAuth struct {
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('x-gatepost-')",message="headers that begin with X-Gatepost- are Gatepost's own: choose one such as X-Auth-Client"
 	ForwardClientIDHeader string `json:"forwardClientIDHeader,omitempty"`
 
 	// sanitize removes the key from what the agent receives; default true.
@@ -96,5 +97,6 @@ type APIKeySource struct {
 	// +required
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['authorization', 'cookie'])",message="Authorization and Cookie are for tokens: use X-API-Key or a header of your own"
 	Header string `json:"header"`
 }

@@ -47,6 +47,7 @@ type ExtractFrom struct {
 }
 
 // TokenHeader is a request header that carries a token.
+// +kubebuilder:validation:XValidation:rule="self.name.lowerAscii() != 'cookie' || has(self.valuePrefix) && self.valuePrefix.endsWith('=')",message="a cookie needs its name and an equals sign in valuePrefix, like access_token="
 type TokenHeader struct {
 	// name is the header's name.
 	// +required

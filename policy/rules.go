@@ -158,6 +158,7 @@ type Scopes struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^[!#-\[\]-~]+$`
 	AnyOf []string `json:"anyOf,omitempty"`
 
 	// allOf are scopes that are all needed; {name} is replaced by the template's variable.
@@ -166,6 +167,7 @@ type Scopes struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^[!#-\[\]-~]+$`
 	AllOf []string `json:"allOf,omitempty"`
 }
 
