@@ -190,7 +190,9 @@ func TestCompileRefusesHeaders(t *testing.T) {
 		}, `spec.jwt.extractFrom.headers[1].name: "AUTHORIZATION" is in the list twice`},
 		{"a prefix with a line break", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0].ValuePrefix = "Bearer\r\n" }, `spec.jwt.extractFrom.headers[0].valuePrefix: "Bearer\r\n" has a character`},
 		{"a cookie without a name", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0] = policy.TokenHeader{Name: "Cookie"} }, `spec.jwt.extractFrom.headers[0].valuePrefix: "" names no cookie`},
-		{"a cookie with a value", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0] = policy.TokenHeader{Name: "cookie", ValuePrefix: "a=b"} }, `spec.jwt.extractFrom.headers[0].valuePrefix: "a=b" names no cookie`},
+		{"a cookie with a value", func(s *policy.Spec) {
+			s.JWT.ExtractFrom.Headers[0] = policy.TokenHeader{Name: "cookie", ValuePrefix: "a=b"}
+		}, `spec.jwt.extractFrom.headers[0].valuePrefix: "a=b" names no cookie`},
 		{"a token in the offered protocols by its header", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers[0].Name = "Sec-WebSocket-Protocol" }, `spec.jwt.extractFrom.headers[0].name: "Sec-WebSocket-Protocol" cannot carry a token`},
 		{"an extraction from nowhere", func(s *policy.Spec) { s.JWT.ExtractFrom.Headers = nil }, `spec.jwt.extractFrom.headers: is required`},
 	}.check(t)

@@ -192,7 +192,7 @@ func TestAgnoPresetDecidesAsAgentOSDoes(t *testing.T) {
 	want := []string{
 		"POST /a2a/message/send", "POST /a2a/message/stream", // The body names the agent: admins only.
 		"GET /agents", "GET /metrics/refresh/status", "GET /teams", "GET /workflows", // The list comes whole: agents:read.
-		"GET /workflows/ws",                     // The handshake needs workflows:run, unless webSocket.deferToApp has the path.
+		"GET /workflows/ws",                    // The handshake needs workflows:run, unless webSocket.deferToApp has the path.
 		"GET /mcp", "POST /mcp", "DELETE /mcp", // The body names the tool: admins only.
 	}
 	if diff := cmp.Diff(want, stricter); diff != "" {
