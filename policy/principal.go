@@ -60,18 +60,26 @@ type tenantTest struct {
 	n           int
 }
 
-// holds reports whether the request is about the principal's own tenant. A
-// claim that is empty or no string belongs to no tenant at all.
+// holds reports whether the request is about the principal's own tenant, or one
+// of them. A claim of another form belongs to no tenant at all.
 func (t *tenantTest) holds(h Header, claims map[string]any, b binding) bool {
 	claim, _ := t.claim.in(claims)
-	if claim == nil {
+	switch own := claim.(type) {
+	case nil:
 		return t.allowOnNull
+	case string:
+		return t.isAbout(own, h, b)
+	case []any:
+		return anyText(own, func(one string) bool { return t.isAbout(one, h, b) })
 	}
-	own, ok := claim.(string)
-	if !ok || own == "" {
-		return false
-	}
+	return false
+}
+
+// isAbout reports whether the request names this tenant. An empty one is none.
+func (t *tenantTest) isAbout(own string, h Header, b binding) bool {
 	switch {
+	case own == "":
+		return false
 	case t.header != "":
 		return h != nil && is(h.Values(t.header), own)
 	case t.variable:

@@ -204,9 +204,9 @@ const (
 	ClaimBoolean        = "Boolean"
 )
 
-// Tenant asks that the request is about the principal's own tenant.
+// Tenant asks that the request is about the principal's own tenant, or one of its tenants.
 type Tenant struct {
-	// claim holds the principal's tenant, a string; default tenant_id. A leading slash makes it a JSON pointer.
+	// claim holds the principal's tenant, a string, or its tenants, an array of strings of which the request names one; default tenant_id. A leading slash makes it a JSON pointer.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Claim string `json:"claim,omitempty"`
