@@ -25,6 +25,7 @@ type stage struct {
 	t        testing.TB
 	recorder *recorder
 	mint     *mint
+	oracle   *oracle // knows main.yaml only; nil for other policies
 	marks    int
 }
 
@@ -36,7 +37,11 @@ func newStage(t testing.TB, policy string, keep bool) *stage {
 	}
 	keys, agent := newRing(t), record(t, keep)
 	g := live.Start(t, live.Setup{Policy: string(text), Keys: keys.files(t), Upstream: agent.address()})
-	return &stage{Sidecar: g, t: t, recorder: agent, mint: newMint(t, keys, time.Now())}
+	s := &stage{Sidecar: g, t: t, recorder: agent, mint: newMint(t, keys, time.Now())}
+	if policy == "main" {
+		s.oracle = &oracle{keys}
+	}
+	return s
 }
 
 // fresh is a filler with marks that nobody has used.
@@ -128,6 +133,11 @@ func (s *stage) send(t *testing.T, c *testCase, flawed bool) result {
 	s.counted(t, before, want)
 	if n := s.recorder.count() - arrived; n != reach && !(flawed && c.truncate) {
 		t.Errorf("%d whole requests reached the agent, want %d; sent:\n%q", n, reach, clip(sent))
+	}
+	if arrived := s.recorder.take("127.0.0.1"); s.oracle != nil {
+		for _, wrong := range s.oracle.judge("127.0.0.1", sent, arrived) {
+			t.Errorf("at the agent: %s; sent:\n%q", wrong, clip(sent))
+		}
 	}
 	return result{sent, f, answers}
 }
@@ -253,6 +263,7 @@ func (s *stage) goodRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers, _ := exchange(t, s.Address, sent, 1)
+	s.recorder.take("127.0.0.1")
 	if len(answers) != 1 || answers[0].status != 200 || answers[0].body != "ok" || !s.recorder.has(f.mark) {
 		t.Errorf("a good request afterwards: %v", answers)
 	}
