@@ -32,12 +32,13 @@ func (s *Sidecar) limit(next handler) handler {
 }
 
 // exemptReserve is how many requests beyond the limit may be under way as long
-// as they are exempt: an agent that is busy must not fail its probes for it.
+// as they are exempt: an agent that is busy must not fail its probes for it, and
+// a page whose preflight fails cannot read that the agent is busy.
 const exemptReserve = 32
 
 // exempts reports whether the request needs no credential.
 func (s *site) exempts(x *exchange) bool {
-	return s.Policy.Route(x.line()).Reason() == policy.Exempt
+	return isPreflight(x.r.Method, x.r.Header) || s.Policy.Route(x.line()).Reason() == policy.Exempt
 }
 
 // What the heads of all connections together may take, in bytes. Ordinary heads

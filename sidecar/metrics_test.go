@@ -132,6 +132,9 @@ func TestExemptRequestsHaveAReserve(t *testing.T) {
 	if got := g.do("GET", "/health", nil).status; got != 200 {
 		t.Errorf("an exempt request: %d, want 200", got)
 	}
+	if got := g.do("OPTIONS", "/x", nil, "Origin", appOrigin, "Access-Control-Request-Method", "GET").status; got != 204 {
+		t.Errorf("a preflight: %d, want 204, or no page can read the 503", got)
+	}
 }
 
 func TestRefusalsAreSampledInTheLog(t *testing.T) {
