@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -56,12 +57,17 @@ spec:
       principal: {claims: [{name: role, values: [teacher]}]}
 `
 
+// outputBytes bounds what is kept of a sidecar's log: the beginning says where
+// it listens, and thousands of records say nothing more.
+const outputBytes = 1 << 20
+
 // guarded starts a sidecar before the agent.
 func guarded(t *testing.T, agent http.Handler) *live.Sidecar {
 	t.Helper()
 	return live.Start(t, live.Setup{
 		Policy: guardedPolicy, Upstream: serve(t, agent),
-		Keys: map[string][]byte{"back-end/current": []byte(secret)},
+		Keys:        map[string][]byte{"back-end/current": []byte(secret)},
+		OutputBytes: outputBytes,
 	})
 }
 
@@ -82,9 +88,7 @@ func serve(t *testing.T, agent http.Handler) string {
 func mint(t *testing.T, secret string, claims map[string]any) string {
 	t.Helper()
 	all := map[string]any{"sub": "someone", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	compact, err := token.Mint(token.Key{Alg: "HS256", K: token.Secret(secret)}, nil, all)
 	if err != nil {
 		t.Fatal(err)
