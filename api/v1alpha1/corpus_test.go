@@ -18,6 +18,9 @@ func TestPolicyCorpusSchema(t *testing.T) {
 	c := readCRD(t, "agentauthpolicies")
 	for _, a := range corpus.Load(t) {
 		t.Run(a.Name, func(t *testing.T) {
+			if a.Dropped != "" {
+				t.Skip(a.Dropped)
+			}
 			var policy map[string]any
 			if err := yaml.Unmarshal(a.Manifest, &policy); err != nil {
 				t.Fatal(err)

@@ -11,6 +11,7 @@
 //	cases.yaml   a list of cases as `gatepost policy test` reads them
 //	errors       of a policy that is not valid: each error, in order
 //	schema       of such a policy: why an API server accepts it all the same
+//	dropped      of such a file: why an API server stores another policy
 //
 // Every case that is refused has an honest twin in its archive: one that passes
 // and differs in the method, the path, the headers or the principal alone. Where
@@ -56,6 +57,8 @@ type Archive struct {
 	Errors []string
 	// SchemaAccepts says that an API server takes the policy though it is not valid.
 	SchemaAccepts bool
+	// Dropped says why an API server stores another policy than the file has.
+	Dropped string
 	// NoTwin says why nothing can pass.
 	NoTwin string
 }
@@ -107,6 +110,21 @@ func (a *Archive) Policy() []byte { return slices.Concat(a.Manifest, a.APIKeys) 
 // Valid reports whether the policy must compile.
 func (a *Archive) Valid() bool { return len(a.Errors) == 0 }
 
+// Clients are those of the archive's APIKeys, which must be valid.
+func (a *Archive) Clients(t testing.TB) []manifest.APIKey {
+	t.Helper()
+	doc, err := manifest.Parse(a.Policy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc.APIKeys
+}
+
+// Figure prints one figure for docs/figures.md.
+func Figure(name string, value int, unit string) {
+	fmt.Printf("figure: %s %d %s\n", name, value, unit)
+}
+
 // Load reads the whole corpus.
 func Load(t testing.TB) []*Archive {
 	t.Helper()
@@ -148,6 +166,8 @@ func read(name string, data []byte) (*Archive, error) {
 			a.Errors = strings.Split(text, "\n")
 		case f.Name == "schema":
 			a.SchemaAccepts = text != ""
+		case f.Name == "dropped":
+			a.Dropped = text
 		case f.Name == "no twin":
 			a.NoTwin = text
 		default:

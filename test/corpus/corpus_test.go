@@ -10,7 +10,6 @@ import (
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/test/corpus"
-	"gatepost.dev/gatepost/test/live"
 )
 
 // spec reads a policy without judging it, so that an invalid one can be given to
@@ -54,8 +53,8 @@ func TestPolicyCorpusEngine(t *testing.T) {
 	if cases < 300 {
 		t.Errorf("only %d cases: the corpus is not whole", cases)
 	}
-	live.Figure("policy_corpus_cases", cases, "cases")
-	live.Figure("policy_corpus_engine_disagreements", disagreements, "cases")
+	corpus.Figure("policy_corpus_cases", cases, "cases")
+	corpus.Figure("policy_corpus_engine_disagreements", disagreements, "cases")
 }
 
 // refusal compares the errors of a policy that is not valid.
