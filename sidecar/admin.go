@@ -43,6 +43,7 @@ func (s *Sidecar) newAdminServer() *http.Server {
 	mux.HandleFunc("GET /healthz", s.health.ServeAlive)
 	mux.HandleFunc("GET /readyz", s.health.ServeReady)
 	mux.HandleFunc("GET /state", s.serveState)
+	mux.HandleFunc("GET /decisions", s.serveDecisions)
 	mux.HandleFunc("POST /drain", s.serveDrain)
 	return &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
@@ -83,16 +84,13 @@ func (s *Sidecar) serveState(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+	writeJSON(w, body)
 }
 
 // serveDrain turns readiness off, so that no new requests are sent here while
 // those under way go on. Only the pod itself may ask for it.
 func (s *Sidecar) serveDrain(w http.ResponseWriter, r *http.Request) {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !from.Addr().Unmap().IsLoopback() {
+	if !fromLoopback(r) {
 		http.NotFound(w, r)
 		return
 	}

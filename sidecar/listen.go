@@ -170,7 +170,11 @@ func (s *Sidecar) noteTurnedAway() (id string) {
 	}
 	id = newID()
 	s.metrics.requests.WithLabelValues(name, decisionDeny, string(policy.RateLimited)).Inc()
-	if ok, suppressed := s.sampler.Allow("connections", time.Now()); ok {
+	now := time.Now()
+	s.denials.add(denial{
+		ID: id, Time: now.UTC(), Decision: decisionDeny, Reason: policy.RateLimited, Policy: name, Status: http.StatusServiceUnavailable,
+	})
+	if ok, suppressed := s.sampler.Allow("connections", now); ok {
 		s.log.Warn("connection turned away: too many are open", "decision_id", id, "policy", name, "suppressed", suppressed)
 	}
 	return id

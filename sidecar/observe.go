@@ -90,10 +90,13 @@ func (x *exchange) sampled() string {
 	return ""
 }
 
-// record writes the one log record. Refusals above ten a second of one reason,
+// record keeps denials and writes the one log record. Refusals above ten a second of one reason,
 // preflights and exempt requests are counted in the next record instead.
 func (s *Sidecar) record(x *exchange) {
 	now := time.Now()
+	if kept, ok := x.denial(now); ok {
+		s.denials.add(kept)
+	}
 	var suppressed int
 	if key := x.sampled(); key != "" {
 		var ok bool

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (s *Sidecar) reload() error {
 	s.noteKeys(now)
 	s.metrics.forget(old, next)
 	s.metrics.lastReload.Set(float64(now.Unix()))
-	s.log.Info("policy and keys are in force", "policy", next.Name, "revision", next.Revision)
+	s.log.Info("policy and keys are in force", "policy", next.Name, "revision", next.Revision, "mode", next.mode(), keyCounts(next, now))
 	for _, warning := range next.Warnings {
 		s.log.Warn("policy or key looks unintended", "policy", next.Name, "detail", warning)
 	}
@@ -148,6 +149,15 @@ func loadedKeys(in *site, now time.Time) map[string][]string {
 		loaded[p.Name] = p.KIDs
 	}
 	return loaded
+}
+
+// keyCounts says how many keys of each provider are in force, for the log.
+func keyCounts(in *site, now time.Time) slog.Attr {
+	var counts []any
+	for _, p := range in.Verifier.State(now) {
+		counts = append(counts, slog.Int(p.Name, p.Keys))
+	}
+	return slog.Group("keys", counts...)
 }
 
 // noteKeys tells the metrics which keys are loaded.

@@ -43,6 +43,9 @@ func (g *guarded) mount(n int, e edition) {
 	}
 }
 
+// notBuilt is a field that no code stands behind yet.
+const notBuilt = "  protectedResource: {resource: \"https://chat.example.com\"}\n"
+
 // A token of one edition's key with the other's role is good under no edition,
 // so it is accepted only if the sidecar mixes the two.
 func TestReloadsNeverMixEditions(t *testing.T) {
@@ -99,7 +102,7 @@ func TestBadReloadsKeepTheLastGoodState(t *testing.T) {
 	}{
 		{"a policy that is no YAML", "policy.yaml", "a: [", "invalid", "policy.yaml"},
 		{"an unknown field", "policy.yaml", strings.Replace(testPolicy, "jwt:", "jtw:", 1), "invalid", "jtw"},
-		{"a feature not built yet", "policy.yaml", testPolicy + "  mode: Audit\n", "not_supported_yet", "spec.mode"},
+		{"a feature not built yet", "policy.yaml", testPolicy + notBuilt, "not_supported_yet", "spec.protectedResource"},
 		{"a short secret", "keys/agent-jwt/current", "short", "secret_too_short", "32 bytes"},
 		{"a public key as a secret", "keys/agent-jwt/current", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n", "secret_looks_like_key", "random bytes"},
 		{"no policy at all", "policy.yaml", "", "invalid", "policy.yaml"},
@@ -151,7 +154,7 @@ func TestStandaloneRefusesToStartWithoutPolicyOrKeys(t *testing.T) {
 		"a policy with a wrong field": {strings.Replace(testPolicy, "HS256", "HS255", 1), testSecret, "algorithms"},
 		"no key":                      {testPolicy, "", "agent-jwt/current"},
 		"a short key":                 {testPolicy, "short", "at least 32 bytes"},
-		"a feature not built yet":     {testPolicy + "  mode: Audit\n", testSecret, "NotSupportedYet"},
+		"a feature not built yet":     {testPolicy + notBuilt, testSecret, "NotSupportedYet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &guarded{t: t, dir: t.TempDir()}

@@ -30,6 +30,7 @@ type Sidecar struct {
 	sampler  *telemetry.Sampler
 	ledger   *ledger
 	remotes  *token.Remotes
+	denials  denials
 	files    *filewatch.Watcher
 	current  atomic.Pointer[site]
 	serve    handler

@@ -109,6 +109,9 @@ func value[T any](p *T) T {
 
 // trusts reports whether the peer's word on where a request came from is
 // believed.
+// mode is the policy's: policy.ModeEnforce or ModeAudit.
+func (s *site) mode() string { return string(s.Policy.Spec().Mode) }
+
 func (s *site) trusts(peer netip.Addr) bool {
 	for _, network := range s.trusted {
 		if network.Contains(peer) {

@@ -56,8 +56,8 @@ func TestBadInputIsNamed(t *testing.T) {
 			kind:     "AgentAuthPolicy", name: "lonely", want: "Enforced=False/" + v1alpha1.ReasonNoPodsSelected, names: "selector",
 		},
 		"a field that nothing stands behind yet": {
-			manifest: policyManifest("early", "app: early", "mode: Audit"),
-			kind:     "AgentAuthPolicy", name: "early", want: "Accepted=False/" + v1alpha1.ReasonNotSupportedYet, names: "mode",
+			manifest: policyManifest("early", "app: early", `protectedResource: {resource: "https://chat.example.com"}`),
+			kind:     "AgentAuthPolicy", name: "early", want: "Accepted=False/" + v1alpha1.ReasonNotSupportedYet, names: "protectedResource",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,10 +95,10 @@ func TestTwoPoliciesForOnePod(t *testing.T) {
 // TestBadEditKeepsTheLastGoodPolicy: an edit that is refused changes nothing.
 func TestBadEditKeepsTheLastGoodPolicy(t *testing.T) {
 	agent := deploy(t)
-	if _, err := agent.Kubectl(t.Context(), "-n", agent.Namespace, "patch", "agentauthpolicy", stage.PolicyName, "--type=merge", "-p", `{"spec":{"mode":"Audit"}}`); err != nil {
+	if _, err := agent.Kubectl(t.Context(), "-n", agent.Namespace, "patch", "agentauthpolicy", stage.PolicyName, "--type=merge", "-p", `{"spec":{"protectedResource":{"resource":"https://chat.example.com"}}}`); err != nil {
 		t.Fatal(err)
 	}
-	wantSaid(t, agent, badInput{kind: "AgentAuthPolicy", name: stage.PolicyName, want: "Accepted=False/" + v1alpha1.ReasonNotSupportedYet, names: "mode"})
+	wantSaid(t, agent, badInput{kind: "AgentAuthPolicy", name: stage.PolicyName, want: "Accepted=False/" + v1alpha1.ReasonNotSupportedYet, names: "protectedResource"})
 	findings, err := agent.Answers(t.Context())
 	report(t, findings, err)
 }
