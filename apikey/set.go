@@ -27,6 +27,8 @@ type Outcome struct {
 	// Owner is the client id the key belongs to, also when it has expired; empty
 	// when nobody has it. It is for metrics and logs, never for a decision.
 	Owner string
+	// Expires is when the key will be, or was, refused from; zero: never.
+	Expires time.Time
 	// Reason is policy.OK, policy.APIKeyInvalid or policy.APIKeyExpired.
 	Reason policy.Reason
 }
@@ -142,9 +144,9 @@ func (s *Set) Lookup(key Key, now time.Time) Outcome {
 		return Outcome{Reason: policy.APIKeyInvalid}
 	}
 	if !found.expires.IsZero() && !now.Before(found.expires) {
-		return Outcome{Owner: found.client.ID, Reason: policy.APIKeyExpired}
+		return Outcome{Owner: found.client.ID, Expires: found.expires, Reason: policy.APIKeyExpired}
 	}
-	return Outcome{Client: found.client, Owner: found.client.ID, Reason: policy.OK}
+	return Outcome{Client: found.client, Owner: found.client.ID, Expires: found.expires, Reason: policy.OK}
 }
 
 // Live is how many values of spec have not expired, and when the next of them

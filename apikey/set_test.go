@@ -59,9 +59,9 @@ func TestLookup(t *testing.T) {
 	}{
 		{"the first of two live keys", set, first, 0, apikey.Outcome{Client: who, Owner: "crm", Reason: policy.OK}},
 		{"the second of two live keys", set, second, 0, apikey.Outcome{Client: who, Owner: "crm", Reason: policy.OK}},
-		{"a key before it expires", set, short, time.Minute - time.Nanosecond, apikey.Outcome{Client: batch, Owner: "batch", Reason: policy.OK}},
-		{"a key at the moment it expires", set, short, time.Minute, apikey.Outcome{Owner: "batch", Reason: policy.APIKeyExpired}},
-		{"a key long after", set, short, time.Hour, apikey.Outcome{Owner: "batch", Reason: policy.APIKeyExpired}},
+		{"a key before it expires", set, short, time.Minute - time.Nanosecond, apikey.Outcome{Client: batch, Owner: "batch", Expires: noon.Add(time.Minute), Reason: policy.OK}},
+		{"a key at the moment it expires", set, short, time.Minute, apikey.Outcome{Owner: "batch", Expires: noon.Add(time.Minute), Reason: policy.APIKeyExpired}},
+		{"a key long after", set, short, time.Hour, apikey.Outcome{Owner: "batch", Expires: noon.Add(time.Minute), Reason: policy.APIKeyExpired}},
 		{"a key of a suspended client", set, suspended, 0, apikey.Outcome{Reason: policy.APIKeyInvalid}},
 		{"a key that nobody has", set, stranger, 0, apikey.Outcome{Reason: policy.APIKeyInvalid}},
 		{"no key", set, apikey.Key{}, 0, apikey.Outcome{Reason: policy.APIKeyInvalid}},

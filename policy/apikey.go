@@ -192,8 +192,11 @@ func (c *checker) clientIDHeader(field string, s *Spec, carriers []string) {
 	c.text(field, header, headerForm)
 	c.outputHeader(field, header)
 	name := foldHeader(header)
-	if slices.Contains(carriers, name) {
+	switch {
+	case slices.Contains(carriers, name):
 		c.fail(field, "%q carries a credential: choose another header", header)
+	case slices.Contains(identityHeaders(), name):
+		c.fail(field, "%q tells the agent something else: choose another header", header)
 	}
 	if s.JWT == nil {
 		return
@@ -202,6 +205,14 @@ func (c *checker) clientIDHeader(field string, s *Spec, carriers []string) {
 		if foldHeader(m.Header) == name {
 			c.fail(field, "%q is set by spec.jwt.claimToHeaders: choose another header", header)
 		}
+	}
+}
+
+// identityHeaders are the folded names of the headers that the agent gets of
+// every principal.
+func identityHeaders() []string {
+	return []string{
+		"x-auth-subject", "x-auth-email", "x-auth-name", "x-auth-roles", "x-auth-scopes", "x-auth-tenant", "x-auth-provider", "x-auth-expires",
 	}
 }
 

@@ -9,7 +9,6 @@ func Unsupported(s Spec) []string {
 			out = append(out, field+": "+why)
 		}
 	}
-	note(s.APIKeyAuth != nil, "spec.apiKeyAuth", "API keys are not built yet")
 	if s.Authorization != nil {
 		for i := range s.Authorization.Rules {
 			out = append(out, unsupportedInRule(at("spec.authorization.rules", i), &s.Authorization.Rules[i])...)

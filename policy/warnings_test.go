@@ -44,7 +44,6 @@ func TestWarnings(t *testing.T) {
 
 func TestUnsupported(t *testing.T) {
 	for _, test := range []struct{ field, spec string }{
-		{"spec.apiKeyAuth", `apiKeyAuth: {credentialSelector: {}}`},
 		{"spec.authorization.rules[0].mcp", `authorization: {rules: [{name: a, mcp: {methods: [{name: x}]}}]}`},
 		{"spec.protectedResource", `protectedResource: {resource: "https://a.example"}`},
 	} {

@@ -44,6 +44,8 @@ type exchange struct {
 	outcome   token.Outcome
 	persona   *persona  // of the verified token; nil: nobody
 	carrier   *source   // where the verified token was
+	client    string    // the client id of the API key; empty: none, or a key nobody has
+	keyIn     string    // canonical name of the header that carried the verified key
 	until     time.Time // when a stream is ended; zero: by its sides alone
 	expiry    *expiry   // ends it; nil: nothing does
 	judged    time.Duration

@@ -109,6 +109,7 @@ func (s *site) forwardCredentials(out, in http.Header, x *exchange) {
 		}
 		delete(out, name)
 	}
+	s.keys.forward(out, in, x)
 	carry("Authorization")
 	for i := range s.sources {
 		switch from := &s.sources[i]; from.kind {

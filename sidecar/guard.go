@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"gatepost.dev/gatepost/apikey"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
@@ -23,9 +24,11 @@ type judgement struct {
 	policy.Decision
 
 	outcome token.Outcome
-	persona *persona  // of the verified token
-	carrier *source   // where the verified token was
-	until   time.Time // when an API key expires; zero: never, or it is a token
+	key     apikey.Outcome // its Reason is empty without an API key
+	persona *persona       // of the verified token or key
+	carrier *source        // where the verified token was
+	keyIn   string         // canonical name of the header that carried the verified key
+	until   time.Time      // when an API key expires; zero: never, or it is a token
 }
 
 // judge decides on one request: the route first, then the origin of a
@@ -42,6 +45,9 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 		return judgement{Decision: policy.Decision{Reason: policy.Exempt}}
 	}
 	found, reason := s.extract(&q)
+	if key, ok := s.keys.find(q.header); ok {
+		return s.judgeKey(route, &q, key, reason != policy.MissingCredential, now)
+	}
 	switch {
 	case reason == policy.MissingCredential:
 		return q.unlessHeld(s.Policy.Decide(route, q.header, policy.Who{Anonymous: true}))
@@ -108,6 +114,9 @@ func (s *Sidecar) guard(next handler) handler {
 		if found.outcome.Reason != "" {
 			s.countToken(&found.outcome, began)
 		}
+		if found.key.Reason != "" {
+			s.countKey(in.keys, &found.key)
+		}
 		switch {
 		case found.Reason == policy.OK:
 			x.decision = decisionAllow
@@ -117,7 +126,7 @@ func (s *Sidecar) guard(next handler) handler {
 			x.decision = decisionAudit
 		default:
 			in.chargeFor(x, began)
-			x.refuse(found.Reason, answerTo(found.Reason, found.Scopes).after(wait))
+			x.refuse(found.Reason, in.answerTo(&found).after(wait))
 			return
 		}
 		next(x)
@@ -128,6 +137,7 @@ func (s *Sidecar) guard(next handler) handler {
 func (x *exchange) take(in *site, found *judgement) {
 	x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
 	x.persona, x.until = found.persona, in.streams.of(found)
+	x.keyIn, x.client = found.keyIn, found.key.Owner
 }
 
 // isAudited reports whether a refusal for this reason is only counted under

@@ -26,6 +26,7 @@ type metrics struct {
 	streamsOutlived *prometheus.CounterVec
 	preflights      *prometheus.CounterVec
 	deniedByRule    *prometheus.CounterVec
+	apiKeys         *prometheus.CounterVec
 	upstreamErrors  *prometheus.CounterVec
 }
 
@@ -68,6 +69,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		streamsClosed:   counter("gatepost_streams_closed_total", "Ended streams by kind and cause (agent, client, error, drain, token_expired).", "kind", "cause"),
 		streamsOutlived: counter("gatepost_stream_outlived_token_total", "Streams that went on after their token had expired and were not ended for it.", "kind"),
 		preflights:      counter("gatepost_cors_preflights_total", "CORS preflights by result (allowed, refused).", "result"),
+		apiKeys:         counter("gatepost_api_key_requests_total", "Requests with an API key by client id (unknown: nobody's; other: beyond those counted) and what looking it up found (ok, api_key_invalid, api_key_expired).", "client", "result"),
 		deniedByRule:    counter("gatepost_denied_by_rule_total", "Requests refused by rule; default when none matched.", "policy", "rule"),
 		upstreamErrors:  counter("gatepost_upstream_errors_total", "Requests that the agent did not answer, by kind (connect, timeout, reset, protocol, truncated).", "kind"),
 	}
@@ -88,6 +90,11 @@ func (m *metrics) forget(old, current *site) {
 	for rule := range old.rules {
 		if !current.rules[rule] {
 			m.deniedByRule.DeletePartialMatch(prometheus.Labels{"rule": rule})
+		}
+	}
+	for client := range old.countedClients() {
+		if !current.countedClients()[client] {
+			m.apiKeys.DeletePartialMatch(prometheus.Labels{"client": client})
 		}
 	}
 	for provider := range old.providers {

@@ -62,7 +62,7 @@ func (s *Sidecar) load() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := bundle.Load(doc, keys, bundle.Options{Probes: s.config.Probes, Remotes: s.remotes})
+	snapshot, err := bundle.Load(doc, keys, bundle.Options{Probes: s.config.Probes, Remotes: s.remotes, Now: time.Now()})
 	if err != nil {
 		return nil, err
 	}
@@ -190,4 +190,13 @@ func (s *Sidecar) noteFetch(f token.Fetch) {
 	if f.Err != nil {
 		s.log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
 	}
+}
+
+// noteKept says what became of a key set that is kept across restarts.
+func (s *Sidecar) noteKept(k token.Kept) {
+	if k.Err != nil {
+		s.log.Warn("kept key set is not used", "providers", k.Providers, "uri", k.URI, "error", k.Err.Error())
+		return
+	}
+	s.log.Info("kept key set is in force until the next fetch", "providers", k.Providers, "uri", k.URI, "fetched", k.At, "keys", k.Keys)
 }

@@ -30,6 +30,7 @@ type site struct {
 	providers map[string]bool
 	logKey    []byte // keys the hashes of subjects in the log
 	recall    *recall
+	keys      *keyGuard // nil: no API keys are taken
 
 	handshakeHeaders bool            // a handshake's token may be where that of other requests is
 	deferred         map[string]bool // paths whose handshakes the agent judges itself
@@ -89,6 +90,7 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 	}
 	s.outputs = newOutputs(custom)
 	s.headers = newHeaderPlan(s.outputs, s.sources, snapshot.Policy.JudgedHeaders())
+	s.keys = newKeyGuard(s, &spec)
 	for _, text := range spec.TrustedProxies {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -107,11 +109,11 @@ func value[T any](p *T) T {
 	return *p
 }
 
-// trusts reports whether the peer's word on where a request came from is
-// believed.
 // mode is the policy's: policy.ModeEnforce or ModeAudit.
 func (s *site) mode() string { return string(s.Policy.Spec().Mode) }
 
+// trusts reports whether the peer's word on where a request came from is
+// believed.
 func (s *site) trusts(peer netip.Addr) bool {
 	for _, network := range s.trusted {
 		if network.Contains(peer) {
