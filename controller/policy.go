@@ -33,18 +33,20 @@ type policyReconciler struct {
 	image    string
 	nudges   *rate.Limiter
 	random   io.Reader
+	now      func() time.Time
 }
 
 func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics) error {
 	r := &policyReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
-		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random,
+		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random, now: cfg.Now,
 	}
 	cache := mgr.GetCache()
 	err := ctrl.NewControllerManagedBy(mgr).Named("agentauthpolicy").
 		For(&v1alpha1.AgentAuthPolicy{}, builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.AgentAuthPolicy{}, rivalsOfPolicy(cache), builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.SigningKey{}, policiesOfKey(cache), builder.WithPredicates(wantChanged())).
+		Watches(&v1alpha1.APIKey{}, policiesOfClient(cache), builder.WithPredicates(clientChanged())).
 		WatchesMetadata(&corev1.Secret{}, policiesOfSecret(cache)).
 		WatchesMetadata(&corev1.ConfigMap{}, policiesOfConfigMap(cache)).
 		Watches(&corev1.Pod{}, policiesOfPod(cache), builder.WithPredicates(podChanged())).

@@ -114,7 +114,7 @@ func (in bundleInput) encode(doc *manifest.Document, refs resolution) (map[strin
 	}
 	file := keyring.File{
 		Revision: in.last.revision(), AckKey: in.ackKey,
-		SigningKeys: refs.signingKeys, Providers: refs.providers,
+		SigningKeys: refs.signingKeys, Providers: refs.providers, APIKeys: refs.clients,
 	}
 	if in.last.file != nil && len(in.last.file.AckKey) > 0 {
 		file.AckKey = in.last.file.AckKey

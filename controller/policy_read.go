@@ -38,7 +38,11 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	if world.last.doc != nil {
 		refs.add(world.last.doc.Spec)
 	}
-	world.from, err = r.fetch(ctx, p.Namespace, refs)
+	if world.from, err = r.fetch(ctx, p.Namespace, refs); err != nil {
+		return world, err
+	}
+	objects, err := listClients(ctx, r.client, p.Namespace)
+	world.from.clients = judgeClients(objects, r.now())
 	return world, err
 }
 

@@ -21,6 +21,7 @@ type sources struct {
 	secrets    map[string]*corev1.Secret
 	configMaps map[string]*corev1.ConfigMap
 	keys       map[string]signingSource
+	clients    []apiClient // all of the namespace, the oldest first
 }
 
 // signingSource is a SigningKey and its keys.
@@ -33,6 +34,7 @@ type signingSource struct {
 type resolution struct {
 	providers   map[string]keyring.FileProvider
 	signingKeys map[string]int64
+	clients     []policy.APIKeySpec
 	problems    []refProblem
 	warnings    []string
 }
@@ -51,6 +53,7 @@ func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 	r := resolver{from: from, last: last, done: resolution{
 		providers: map[string]keyring.FileProvider{}, signingKeys: map[string]int64{},
 	}}
+	r.clients(spec.APIKeyAuth)
 	if spec.JWT == nil {
 		return r.done
 	}

@@ -48,6 +48,7 @@ func New(cluster *rest.Config, cfg Config) (ctrl.Manager, error) {
 	return mgr, errors.Join(
 		addSigningKeys(mgr, cfg, m),
 		addPolicies(mgr, cfg, m),
+		addAPIKeys(mgr, cfg, m),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("caches", cachesSynced(mgr)),
 	)
