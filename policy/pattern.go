@@ -85,12 +85,13 @@ func (p *pathPattern) matchesSegments(path string) bool {
 }
 
 func (p *pathPattern) same(a, b string) bool {
-	return a == b || p.fold && equalFoldASCII(a, b)
+	return a == b || p.fold && EqualFoldASCII(a, b)
 }
 
-// equalFoldASCII compares without the case of the letters A to Z: agents that
-// ignore case do not agree on more than that.
-func equalFoldASCII(a, b string) bool {
+// EqualFoldASCII compares without the case of the letters A to Z, as HTTP does
+// (RFC 9110 section 5.6.2): readers that ignore case do not agree on more than
+// that, and Unicode would take a Kelvin sign for a k.
+func EqualFoldASCII(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -27,7 +27,7 @@ const generatedRSABits = 2048
 func Generate(alg string, rand io.Reader) (Key, error) {
 	chosen := algorithmNamed(alg)
 	if chosen == noAlgorithm {
-		return Key{}, errUnknownAlg
+		return Key{}, ErrUnknownAlg
 	}
 	if algorithms[chosen].family == familyHMAC {
 		random := make([]byte, algorithms[chosen].hash.Size())
@@ -53,7 +53,7 @@ func generatePrivate(alg algorithm, rand io.Reader) (any, error) {
 		_, private, err := ed25519.GenerateKey(rand)
 		return private, err
 	default:
-		return nil, errUnknownAlg
+		return nil, ErrUnknownAlg
 	}
 }
 
@@ -75,7 +75,7 @@ func keyOf(alg string, private any) (Key, error) {
 func ParsePrivate(alg string, data []byte) (Key, error) {
 	chosen := algorithmNamed(alg)
 	if chosen == noAlgorithm {
-		return Key{}, errUnknownAlg
+		return Key{}, ErrUnknownAlg
 	}
 	if algorithms[chosen].family == familyHMAC {
 		if err := CheckSecret(alg, data, false); err != nil {
@@ -179,7 +179,7 @@ func PrivatePEM(key Key) ([]byte, error) {
 func privateOf(key Key) (any, error) {
 	alg := algorithmNamed(key.Alg)
 	if alg == noAlgorithm {
-		return nil, errUnknownAlg
+		return nil, ErrUnknownAlg
 	}
 	if algorithms[alg].family == familyHMAC {
 		return nil, fmt.Errorf("%v: %w", key, ErrNoPublicHalf)

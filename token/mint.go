@@ -19,7 +19,8 @@ var ErrNoPublicHalf = errors.New("an HMAC secret has no public half")
 
 // Why a key cannot sign.
 var (
-	errUnknownAlg = errors.New("the algorithm must be one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA")
+	// ErrUnknownAlg says that a name is none of the accepted algorithms (RFC 7518 section 3.1).
+	ErrUnknownAlg = errors.New("the algorithm must be one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA")
 	errNotPrivate = errors.New("not a private key for the algorithm")
 	errChangedAlg = errors.New("alg is the key's: it cannot be changed in the header")
 )
@@ -61,7 +62,7 @@ func Mint(key Key, header, claims map[string]any) (string, error) {
 func sign(key Key, signed []byte) ([]byte, error) {
 	alg := algorithmNamed(key.Alg)
 	if alg == noAlgorithm {
-		return nil, errUnknownAlg
+		return nil, ErrUnknownAlg
 	}
 	private, err := signingKey(key, alg)
 	if err != nil {

@@ -158,7 +158,7 @@ func (p *provider) accepts(token *compact) bool {
 	}
 	typ := mediaType(token.typ)
 	for _, accepted := range p.types {
-		if equalFoldASCII(typ, accepted) {
+		if policy.EqualFoldASCII(typ, accepted) {
 			return true
 		}
 	}

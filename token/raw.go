@@ -74,31 +74,10 @@ func listHas(rest, prefix string) bool {
 }
 
 func cutPrefixFold(value, prefix string) (string, bool) {
-	if len(value) < len(prefix) || !equalFoldASCII(value[:len(prefix)], prefix) {
+	if len(value) < len(prefix) || !policy.EqualFoldASCII(value[:len(prefix)], prefix) {
 		return "", false
 	}
 	return value[len(prefix):], true
-}
-
-// equalFoldASCII compares without the case of ASCII letters only: Unicode
-// folding would take the Kelvin sign for a k.
-func equalFoldASCII(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }
 
 // notToken68 reports a character outside the grammar token68 of RFC 9110

@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -31,17 +30,33 @@ type testCase struct {
 	Request struct {
 		Method  string            `yaml:"method"`
 		Path    string            `yaml:"path"`
-		Headers map[string]string `yaml:"headers"`
+		Headers map[string]values `yaml:"headers"`
 	} `yaml:"request"`
-	// Principal is who the token was verified to be; absent, there was no token.
+	// Principal is who the token was verified to be, or the client of an APIKey
+	// in the policy's file; absent, there was no credential.
 	Principal *struct {
 		Provider string         `yaml:"provider"`
 		Claims   map[string]any `yaml:"claims"`
+		APIKey   string         `yaml:"apiKey"`
 	} `yaml:"principal"`
 	Expect struct {
 		Reason policy.Reason `yaml:"reason"`
-		Rule   string        `yaml:"rule"`
+		// Rule and Scopes are compared where they are given.
+		Rule   string   `yaml:"rule"`
+		Scopes []string `yaml:"scopes"`
 	} `yaml:"expect"`
+}
+
+// values are those of one header: a text, or a list of texts.
+type values []string
+
+// UnmarshalYAML reads one value or a list of them.
+func (v *values) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*v = values{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(v))
 }
 
 func testCommand() *cobra.Command {
@@ -68,23 +83,23 @@ func judgeSuite(file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	engine, err := readPolicy(filepath.Join(filepath.Dir(file), tests.Policy))
+	bench, err := readPolicy(filepath.Join(filepath.Dir(file), tests.Policy))
 	if err != nil {
 		return err
 	}
-	if err := tests.fits(engine.Spec()); err != nil {
+	if err := tests.fits(bench); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	failed := 0
 	for _, test := range tests.Cases {
-		got := test.judge(engine)
-		if got.Reason == test.Expect.Reason && (test.Expect.Rule == "" || got.Rule == test.Expect.Rule) {
+		got := bench.judge(test)
+		if test.isAsExpected(got) {
 			fmt.Fprintf(out, "ok    %s\n", test.Name)
 			continue
 		}
 		failed++
-		fmt.Fprintf(out, "FAIL  %s: got %s, want %s\n", test.Name,
-			describe(got.Reason, got.Rule), describe(test.Expect.Reason, test.Expect.Rule))
+		want := policy.Decision{Reason: test.Expect.Reason, Rule: test.Expect.Rule, Scopes: test.Expect.Scopes}
+		fmt.Fprintf(out, "FAIL  %s: got %s, want %s\n", test.Name, describe(got), describe(want))
 	}
 	fmt.Fprintf(out, "%d passed, %d failed\n", len(tests.Cases)-failed, failed)
 	if failed > 0 {
@@ -93,38 +108,47 @@ func judgeSuite(file string, out io.Writer) error {
 	return nil
 }
 
+// isAsExpected compares a decision with what the case gives of one.
+func (c *testCase) isAsExpected(got policy.Decision) bool {
+	return got.Reason == c.Expect.Reason &&
+		(c.Expect.Rule == "" || got.Rule == c.Expect.Rule) &&
+		(c.Expect.Scopes == nil || slices.Equal(got.Scopes, c.Expect.Scopes))
+}
+
 // fits refuses cases that name what the policy does not have: they would test
 // nothing.
-func (s suite) fits(spec policy.Spec) error {
-	for i, test := range s.Cases {
+func (s suite) fits(b *judge) error {
+	for i := range s.Cases {
+		test := &s.Cases[i]
 		if !slices.Contains(policy.Reasons(), test.Expect.Reason) {
 			return fmt.Errorf("cases[%d].expect.reason: %q is no reason; docs/troubleshooting.md lists them", i, test.Expect.Reason)
 		}
-		if rule := test.Expect.Rule; rule != "" && !hasRule(spec, rule) {
+		if rule := test.Expect.Rule; rule != "" && !b.hasRule(rule) {
 			return fmt.Errorf("cases[%d].expect.rule: the policy has no rule %q", i, rule)
 		}
-		if test.Principal != nil && !hasProvider(spec, test.Principal.Provider) {
-			return fmt.Errorf("cases[%d].principal.provider: the policy has no provider %q: name the one whose token it is", i, test.Principal.Provider)
+		p := test.Principal
+		switch {
+		case p == nil:
+		case p.APIKey != "" && (p.Provider != "" || p.Claims != nil):
+			return fmt.Errorf("cases[%d].principal: an API key has the claims of its APIKey and no provider: remove provider and claims", i)
+		case p.APIKey != "" && b.client(p.APIKey) == nil:
+			return fmt.Errorf("cases[%d].principal.apiKey: no APIKey of client %q stands in the policy's file and is selected by its apiKeyAuth", i, p.APIKey)
+		case p.APIKey == "" && !b.hasProvider(p.Provider):
+			return fmt.Errorf("cases[%d].principal.provider: the policy has no provider %q: name the one whose token it is", i, p.Provider)
 		}
 	}
 	return nil
 }
 
-func hasRule(spec policy.Spec, name string) bool {
-	return spec.Authorization != nil &&
-		slices.ContainsFunc(spec.Authorization.Rules, func(r policy.Rule) bool { return r.Name == name })
-}
-
-func hasProvider(spec policy.Spec, name string) bool {
-	return spec.JWT != nil &&
-		slices.ContainsFunc(spec.JWT.Providers, func(p policy.Provider) bool { return p.Name == name })
-}
-
-func describe(reason policy.Reason, rule string) string {
-	if rule == "" {
-		return string(reason)
+func describe(d policy.Decision) string {
+	text := string(d.Reason)
+	if d.Rule != "" {
+		text += " by rule " + d.Rule
 	}
-	return fmt.Sprintf("%s by rule %s", reason, rule)
+	if len(d.Scopes) > 0 {
+		text += " for " + strings.Join(d.Scopes, " ")
+	}
+	return text
 }
 
 func readSuite(file string) (suite, error) {
@@ -162,41 +186,6 @@ func (s suite) complete(file string) (err error) {
 		}
 	}
 	return nil
-}
-
-func readPolicy(file string) (*policy.Policy, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w", err)
-	}
-	document, err := manifest.Parse(content)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	engine, err := policy.Compile(document.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if unsupported := policy.Unsupported(document.Spec); len(unsupported) > 0 {
-		return nil, fmt.Errorf("%s: %w", file, errors.New("not supported yet: "+unsupported[0]))
-	}
-	return engine, nil
-}
-
-func (c testCase) judge(engine *policy.Policy) policy.Decision {
-	route := engine.Route(policy.RequestLine{Method: c.Request.Method, Target: c.Request.Path})
-	if reason := route.Reason(); reason != "" {
-		return policy.Decision{Reason: reason}
-	}
-	header := http.Header{}
-	for name, value := range c.Request.Headers {
-		header.Set(name, value)
-	}
-	who := policy.Who{Anonymous: true}
-	if c.Principal != nil {
-		who = policy.Who{Provider: c.Principal.Provider, Claims: c.Principal.Claims}
-	}
-	return engine.Decide(route, header, who)
 }
 
 // asClaims turns what YAML read into what a token's payload decodes to: numbers

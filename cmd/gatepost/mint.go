@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -48,17 +49,30 @@ private key as PEM or as a JSON Web Key.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&m.alg, "alg", "HS256", "signature algorithm")
-	flags.StringVar(&m.keyFile, "key-file", "", "file with the secret or the private key")
-	flags.StringVar(&m.kid, "kid", "", "key id for the token's header; none by default, as small back ends sign")
-	flags.StringVar(&m.typ, "typ", "JWT", "type for the token's header; empty for none")
-	flags.StringVar(&m.issuer, "iss", "", "issuer")
+	m.alg, m.typ = "HS256", "JWT"
+	flags.Func("alg", "signature `algorithm` (default HS256)", once(&m.alg))
+	flags.Func("key-file", "`file` with the secret or the private key", once(&m.keyFile))
+	flags.Func("kid", "key `id` for the token's header; none by default, as small back ends sign", once(&m.kid))
+	flags.Func("typ", "`type` for the token's header; empty for none (default JWT)", once(&m.typ))
+	flags.Func("iss", "`issuer`", once(&m.issuer))
 	flags.StringSliceVar(&m.audiences, "aud", nil, "audience; repeat it for several")
-	flags.StringVar(&m.subject, "sub", "", "subject")
+	flags.Func("sub", "`subject`", once(&m.subject))
 	flags.StringArrayVar(&m.claims, "claim", nil, "name=value; a value that is JSON is taken as JSON, anything else as a string")
 	flags.DurationVar(&m.expiresIn, "expires-in", time.Minute, "time to live; negative for a token that has expired already")
 	_ = command.MarkFlagRequired("key-file")
 	return command
+}
+
+// once sets a flag that a token can have only one value of.
+func once(target *string) func(string) error {
+	given := false
+	return func(text string) error {
+		if given {
+			return errors.New("it is given twice: a token has one")
+		}
+		given, *target = true, text
+		return nil
+	}
 }
 
 func (m mint) sign(now time.Time) (string, error) {
@@ -87,7 +101,10 @@ func (m mint) key() (token.Key, error) {
 		return token.Key{}, fmt.Errorf("reading --key-file: %w", err)
 	}
 	key, err := token.ParsePrivate(m.alg, material)
-	if err != nil {
+	switch {
+	case errors.Is(err, token.ErrUnknownAlg):
+		return token.Key{}, fmt.Errorf("--alg %q: %w", m.alg, err)
+	case err != nil:
 		return token.Key{}, fmt.Errorf("--key-file %s: %w", m.keyFile, err)
 	}
 	key.KID = m.kid
@@ -109,6 +126,7 @@ func (m mint) payload(now time.Time) (map[string]any, error) {
 	default:
 		claims["aud"] = m.audiences
 	}
+	said := map[string]bool{}
 	for _, claim := range m.claims {
 		name, text, ok := strings.Cut(claim, "=")
 		if !ok || name == "" {
@@ -118,7 +136,13 @@ func (m mint) payload(now time.Time) (map[string]any, error) {
 		if json.Valid([]byte(text)) {
 			value = json.RawMessage(text)
 		}
-		claims[name] = value
+		if _, taken := claims[name]; taken && !isTime(name) || said[name] {
+			return nil, fmt.Errorf("--claim %s: the claim has a value already: give it once", name)
+		}
+		claims[name], said[name] = value, true
 	}
 	return claims, nil
 }
+
+// isTime reports the claims that every token gets and a test may want otherwise.
+func isTime(name string) bool { return name == "iat" || name == "exp" }

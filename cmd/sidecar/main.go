@@ -88,10 +88,25 @@ func guard(ctx context.Context, args []string, stderr io.Writer) int {
 	log.SetOutput(telemetry.Bridge(logger, "log").Writer())
 	options.config.Log, options.config.Version = logger, version
 	s, err := sidecar.New(options.config) //nolint:contextcheck // requests have contexts of their own
+	if err == nil {
+		err = options.present()
+	}
 	if err != nil {
 		return complain(stderr, err, exitUsage)
 	}
 	return ended(s.Run(ctx), stderr)
+}
+
+// present names the flag whose file or directory is not there.
+func (o *options) present() error {
+	for _, named := range []struct{ flag, path string }{
+		{"policy", o.config.PolicyFile}, {"keys", o.config.KeysDir}, {"keys-file", o.config.KeysFile},
+	} {
+		if _, err := os.Stat(named.path); err != nil && named.path != "" {
+			return fmt.Errorf("--%s: %w", named.flag, err)
+		}
+	}
+	return nil
 }
 
 // ended is the exit code that goes with the error of Run.
