@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 app = FastAPI()
 seen: List[Dict[str, Any]] = []
 runs: Dict[str, Dict[str, Any]] = {}  # by run id
-kept = ("authorization", "cookie", "origin", "sec-websocket-protocol", "x-auth-subject", "x-auth-name")
+kept = ("authorization", "cookie", "origin", "x-auth-subject", "x-auth-name")
 
 
 class Recorder:
@@ -31,6 +31,7 @@ class Recorder:
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
             seen.append({
                 "method": scope.get("method", "WEBSOCKET"), "path": scope["path"],
+                "protocols": ", ".join(scope.get("subprotocols", [])),
                 **{name: headers[name] for name in kept if name in headers},
             })
         await self.app(scope, receive, send)
@@ -131,9 +132,9 @@ async def answer(agent_id: str, note: Dict[str, Any]) -> AsyncIterator[str]:
 @app.websocket("/ws")
 async def echo(ws: WebSocket) -> None:
     """Says who it is, then echoes; for a token in the handshake."""
-    offered = ws.headers.get("sec-websocket-protocol", "")
-    await ws.accept(subprotocol=offered.split(",")[0].strip() or None)
-    await ws.send_json({"subject": ws.headers.get("x-auth-subject"), "protocols": offered})
+    offered = ws.scope["subprotocols"]
+    await ws.accept(subprotocol=offered[0] if offered else None)
+    await ws.send_json({"subject": ws.headers.get("x-auth-subject"), "protocols": ", ".join(offered)})
     try:
         while True:
             await ws.send_text(await ws.receive_text())

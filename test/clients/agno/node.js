@@ -72,6 +72,11 @@ export const scenes = {
       fetchMemories: () => client.fetchMemories(),
       renameSession: () => client.updateSession("s-1", { session_name: "x" }),
       sendMessage: (text) => client.sendMessage(text),
+      async sendAndReload(text) {
+        const end = reloaded();
+        await client.sendMessage(text);
+        await end;
+      },
       refresh: async () => client.updateConfig({ authToken: await tokens.refresh() }),
       async send(text) {
         const end = reloaded();

@@ -8,19 +8,27 @@ export function pageScenes({ browser, site, pages, foreign }) {
   const problems = []; // what the browser's console shows
   const origin = { pages, foreign };
 
-  /** A page of the origin, for one bare request. */
-  async function blank(from, act, args) {
-    const own = await browser.newContext();
-    try {
-      const page = await own.newPage();
-      const said = [];
-      page.on("console", (message) => message.type() === "error" && said.push(message.text()));
-      await page.goto(`${origin[from]}/blank`);
-      const result = await page.evaluate(act, args);
-      return { ...result, console: said };
-    } finally {
-      await own.close();
+  /** The page of each origin that bare requests are made by, and what its console shows. */
+  const blanks = {};
+  async function blankPage(from) {
+    const page = await (await browser.newContext()).newPage();
+    const said = [];
+    page.on("console", (message) => message.type() === "error" && said.push(message.text()));
+    await page.goto(`${origin[from]}/blank`);
+    return { page, said };
+  }
+
+  /** One bare request; cookie is the visitor's session at the agent's host. */
+  async function blank({ from, url, cookie }, act, args) {
+    const { page, said } = await (blanks[from] ??= blankPage(from));
+    said.length = 0;
+    await page.context().clearCookies();
+    if (cookie) {
+      const host = url.replace(/^ws/, "http");
+      await page.context().addCookies([{ name: "session", value: cookie, url: host, httpOnly: true, sameSite: "Lax" }]);
     }
+    const result = await page.evaluate(act, args);
+    return { ...result, console: said };
   }
 
   return {
@@ -61,17 +69,17 @@ export function pageScenes({ browser, site, pages, foreign }) {
     },
 
     /** One fetch by a page: what it can read, or the error it gets instead. */
-    fetch: ({ from, url, init }) => blank(from, async ([url, init]) => {
+    fetch: ({ init, ...visit }) => blank(visit, async ([url, init]) => {
       try {
         const response = await fetch(url, init);
         return { status: response.status, text: await response.text(), headers: Object.fromEntries(response.headers) };
       } catch (error) {
         return { error: String(error) };
       }
-    }, [url, init]),
+    }, [visit.url, init]),
 
     /** One WebSocket of a page: the messages it got, and how it ended. */
-    socket: ({ from, url, protocols, say, stay }) => blank(from, ([url, protocols, say, stay]) => new Promise((done) => {
+    socket: ({ protocols, say, leaveAfter, ...visit }) => blank(visit, ([url, protocols, say, leaveAfter]) => new Promise((done) => {
       const told = { opened: false, protocol: "", got: [], code: 0 };
       const ws = new WebSocket(url, protocols);
       ws.onopen = () => {
@@ -80,9 +88,9 @@ export function pageScenes({ browser, site, pages, foreign }) {
       };
       ws.onmessage = ({ data }) => {
         told.got.push(data);
-        if (told.got.length === stay) ws.close(1000);
+        if (told.got.length === leaveAfter) ws.close(1000);
       };
       ws.onclose = ({ code }) => done({ ...told, code });
-    }), [url, protocols, say ?? [], stay ?? 0]),
+    }), [visit.url, protocols, say ?? [], leaveAfter ?? 0]),
   };
 }

@@ -95,8 +95,8 @@ func testPage(s *stage) {
 }
 
 func testFreshBefore(s *stage) {
-	s.backend(map[string]any{"life": 4})
-	before := s.refused("expired")
+	s.backend(map[string]any{"life": 6})
+	before := s.expiries()
 	s.visit(s.URL)
 	s.say("one", "you said: one")
 	_, expires := s.asked()
@@ -106,7 +106,7 @@ func testFreshBefore(s *stage) {
 	if got := s.view(); got.Alert != "" || len(got.Messages) != 4 {
 		s.t.Errorf("the page shows %+v", got)
 	}
-	if after := s.refused("expired"); after != before {
+	if after := s.expiries(); after != before {
 		s.t.Errorf("%d requests refused as expired, before %d; want none more", after, before)
 	}
 	if asked, _ := s.asked(); asked < 2 {
@@ -123,12 +123,12 @@ func testResend(s *stage) {
 	time.Sleep(time.Until(expires) + time.Second)
 	s.backend(nil)
 	s.forget()
-	before := s.refused("expired")
+	before := s.expiries()
 	s.say("two", "you said: two")
 	s.scene("idle", map[string]any{}, nil)
 	asked, _ := s.asked()
-	if asked != 1 || s.refused("expired") != before+1 {
-		s.t.Errorf("the back end was asked %d times more, %d requests refused; want one each", asked, s.refused("expired")-before)
+	if asked != 1 || s.expiries() != before+1 {
+		s.t.Errorf("the back end was asked %d times more, %d requests refused; want one each", asked, s.expiries()-before)
 	}
 	if _, runs := s.seen(); len(runs) != 1 || runs[0].End != "completed" {
 		s.t.Errorf("runs: %+v, want one", runs)
@@ -187,10 +187,10 @@ func testInlineConfig(s *stage) {
 	}
 }
 
-// refused counts the requests that the sidecar refused for the reason.
-func (s *stage) refused(reason string) int {
+// expiries counts the requests that the sidecar refused because of an expired token.
+func (s *stage) expiries() int {
 	s.t.Helper()
-	return s.count(`gatepost_requests_total{decision="deny",policy="chat",reason="` + reason + `"}`)
+	return s.count(`gatepost_requests_total{decision="deny",policy="chat",reason="expired"}`)
 }
 
 // count is a counter of the sidecar, zero without it.

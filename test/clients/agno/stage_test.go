@@ -163,7 +163,7 @@ type request struct {
 	Authorization string `json:"authorization"`
 	Cookie        string `json:"cookie"`
 	Origin        string `json:"origin"`
-	Protocols     string `json:"sec-websocket-protocol"`
+	Protocols     string `json:"protocols"`
 	Subject       string `json:"x-auth-subject"`
 	Name          string `json:"x-auth-name"`
 	Code          int    `json:"code"`
