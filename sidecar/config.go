@@ -34,6 +34,9 @@ type Config struct {
 	// PodUID is the pod's, for acknowledgements.
 	PodUID string
 
+	// StateDir is where the last good remote key sets are kept across restarts;
+	// empty: nowhere. Nobody else may write there.
+	StateDir string
 	// Admin is the private address for metrics, health and state.
 	Admin string
 	// DrainTimeout is how long requests may go on after the end was asked for;

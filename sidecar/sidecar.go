@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -29,8 +30,8 @@ type Sidecar struct {
 	health   telemetry.Health
 	sampler  *telemetry.Sampler
 	ledger   *ledger
-	remotes  *token.Remotes
 	denials  denials
+	remotes  *token.Remotes
 	files    *filewatch.Watcher
 	current  atomic.Pointer[site]
 	serve    handler
@@ -62,6 +63,11 @@ func New(config Config) (*Sidecar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching policy and keys: %w", err)
 	}
+	if config.StateDir != "" {
+		if err := os.MkdirAll(config.StateDir, 0o700); err != nil {
+			return nil, fmt.Errorf("--state-dir: %w", err)
+		}
+	}
 	registry := telemetry.NewRegistry("sidecar", telemetry.Version(config.Version))
 	s := &Sidecar{
 		config: config, log: config.Log, logKey: []byte(rand.Text()),
@@ -71,7 +77,9 @@ func New(config Config) (*Sidecar, error) {
 	}
 	s.ledger = &ledger{verifications: s.metrics.verifications}
 	s.httpLog = telemetry.Bridge(config.Log, "net/http")
-	s.remotes = token.NewRemotes(token.RemotesConfig{Forbidden: config.PodIPs, OnFetch: s.noteFetch})
+	s.remotes = token.NewRemotes(token.RemotesConfig{
+		Forbidden: config.PodIPs, StateDir: config.StateDir, OnFetch: s.noteFetch, OnKept: s.noteKept,
+	})
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.serve = s.handlers()
 	return s, nil

@@ -82,6 +82,11 @@ const (
 	VolumeName = "gatepost-bundle"
 	// BundleMountPath is where the sidecar, and nobody else, sees the bundle.
 	BundleMountPath = "/etc/gatepost/bundle"
+	// StateVolumeName is the name of the volume that keeps remote key sets while
+	// the sidecar restarts.
+	StateVolumeName = "gatepost-state"
+	// StateMountPath is where the sidecar, and nobody else, sees it.
+	StateMountPath = "/var/lib/gatepost"
 	// BundlePolicyKey and BundleKeysKey are the bundle's data keys.
 	BundlePolicyKey = "policy.json"
 	BundleKeysKey   = "keys.json"

@@ -39,6 +39,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Func("guard", "in a pod: `port` to guard; may be repeated", func(text string) error { return parseGuard(text, c) })
 	flags.Func("probe", "in a pod: `port:METHOD:path` that needs no token; may be repeated", func(text string) error { return parseProbe(text, c) })
 	flags.StringVar(&c.PodUID, "pod-uid", "", "in a pod: its `UID`")
+	flags.StringVar(&c.StateDir, "state-dir", "", "`directory` of the sidecar's own that keeps the last good remote key sets across restarts")
 	flags.StringVar(&c.Admin, "admin", "", "private `address` of metrics, health and state, host:port")
 	flags.DurationVar(&c.DrainTimeout, "drain-timeout", 0, "how long requests may go on after SIGTERM (default 30s)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")

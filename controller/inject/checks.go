@@ -50,13 +50,16 @@ func checkNames(pod *corev1.Pod, _ Config) *Refusal {
 	}
 	for i := range pod.Spec.Volumes {
 		volume := &pod.Spec.Volumes[i]
-		ours := volume.Name == v1alpha1.VolumeName || volume.Name == emptyVolume
-		if ours && !isOwnVolume(volume) {
+		if isOwnName(volume.Name) && !isOwnVolume(volume) {
 			return refuse(ReasonNameTaken, fmt.Sprintf("spec.volumes[%d].name", i),
 				"%q is the name of a volume of the sidecar; rename the volume", volume.Name)
 		}
 	}
 	return nil
+}
+
+func isOwnName(volume string) bool {
+	return volume == v1alpha1.VolumeName || volume == v1alpha1.StateVolumeName || volume == emptyVolume
 }
 
 // checkAdminPort refuses pods that want the sidecar's admin port or its name.
@@ -76,8 +79,8 @@ func checkAdminPort(pod *corev1.Pod, cfg Config) *Refusal {
 	return nil
 }
 
-// checkSecrets refuses pods in which another container could read what the
-// sidecar verifies with. Volumes count where they are mounted.
+// checkSecrets refuses pods in which another container could read, or choose,
+// what the sidecar verifies with. Volumes count where they are mounted.
 func checkSecrets(pod *corev1.Pod, _ Config) *Refusal {
 	secret := map[string]string{}
 	for i := range pod.Spec.Volumes {
@@ -87,8 +90,13 @@ func checkSecrets(pod *corev1.Pod, _ Config) *Refusal {
 	}
 	for where, container := range containers(pod) {
 		for i, mount := range container.VolumeMounts {
+			field := fmt.Sprintf("%s.volumeMounts[%d]", where, i)
 			if name := secret[mount.Name]; name != "" {
-				return refuseSecret(fmt.Sprintf("%s.volumeMounts[%d]", where, i), name)
+				return refuseSecret(field, name)
+			}
+			if mount.Name == v1alpha1.StateVolumeName {
+				return refuse(ReasonNameTaken, field+".name",
+					"%q is the volume of the sidecar's state, which only it may write; use another volume", mount.Name)
 			}
 		}
 		if refusal := checkEnvironment(container, where); refusal != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -20,6 +21,8 @@ const (
 	// bundleMode lets a user without a group in common read the mounted files;
 	// the mount is the boundary, not the mode.
 	bundleMode int32 = 0o444
+	// stateBytes is the size of the sidecar's state: sixteen key sets of the largest keys.
+	stateBytes int64 = 4 << 20
 	// startSeconds is how long the sidecar may take to load its bundle.
 	startSeconds int32 = 120
 )
@@ -63,6 +66,7 @@ func container(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 		},
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: v1alpha1.VolumeName, MountPath: v1alpha1.BundleMountPath, ReadOnly: true},
+			{Name: v1alpha1.StateVolumeName, MountPath: v1alpha1.StateMountPath},
 			{Name: emptyVolume, MountPath: accountDir, ReadOnly: true},
 		},
 	}
@@ -75,6 +79,7 @@ func arguments(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 	args := []string{
 		"--policy=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundlePolicyKey,
 		"--keys-file=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundleKeysKey,
+		"--state-dir=" + v1alpha1.StateMountPath,
 		"--pod-ips=$(POD_IPS)",
 		"--pod-uid=$(POD_UID)",
 		fmt.Sprintf("--admin=[$(POD_IP)]:%d", cfg.AdminPort),
@@ -105,13 +110,17 @@ func adminProbe(path string, port intstr.IntOrString, period, failures int32) *c
 	}
 }
 
-// volumes are the policy's bundle and the empty place where no token is.
+// volumes are the policy's bundle, the sidecar's state, and the empty place where
+// no token is. Those without a Secret are in memory, because a disk-backed one
+// keeps the cluster autoscaler from draining the node.
 func volumes(policyName string) []corev1.Volume {
 	return []corev1.Volume{
 		{Name: v1alpha1.VolumeName, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: v1alpha1.BundleName(policyName), DefaultMode: new(bundleMode), Optional: new(false),
 		}}},
-		// In memory, because a disk-backed one keeps the cluster autoscaler from draining the node.
+		{Name: v1alpha1.StateVolumeName, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+			Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(stateBytes, resource.BinarySI),
+		}}},
 		{Name: emptyVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 			Medium: corev1.StorageMediumMemory,
 		}}},

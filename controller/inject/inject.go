@@ -152,7 +152,7 @@ func isOwnVolume(volume *corev1.Volume) bool {
 	switch volume.Name {
 	case v1alpha1.VolumeName:
 		return volume.Secret != nil && isOwnSecret(volume.Secret.SecretName)
-	case emptyVolume:
+	case v1alpha1.StateVolumeName, emptyVolume:
 		return volume.EmptyDir != nil
 	}
 	return false

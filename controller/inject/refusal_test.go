@@ -66,6 +66,17 @@ func TestRefusals(t *testing.T) {
 		field  string
 		fix    string // part of the detail: what to do
 	}{
+		"a container that mounts the sidecar's state": {
+			onPod(func(s *corev1.PodSpec) {
+				s.Volumes = []corev1.Volume{{Name: "gatepost-state", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+				s.Containers[1].VolumeMounts = []corev1.VolumeMount{{Name: "gatepost-state", MountPath: "/state"}}
+			}),
+			inject.ReasonNameTaken, "spec.containers[1].volumeMounts[0].name", "use another volume",
+		},
+		"another volume by the name of the sidecar's state": {
+			onPod(func(s *corev1.PodSpec) { s.Volumes = []corev1.Volume{secretVolume("gatepost-state", "mine")} }),
+			inject.ReasonNameTaken, "spec.volumes[0].name", "rename the volume",
+		},
 		"a pod on the host's network": {
 			onPod(func(s *corev1.PodSpec) { s.HostNetwork = true }),
 			inject.ReasonHostNetwork, "spec.hostNetwork", "set it to false",
