@@ -1,12 +1,14 @@
 // Command gatepost is the command line of Gatepost, also installed as
-// `kubectl gatepost`: it mints tokens for a test and judges requests against a
-// policy without a cluster, with the same code that the sidecar runs.
+// `kubectl gatepost`: it makes API keys, mints tokens for a test and judges
+// requests against a policy without a cluster, with the same code that the
+// sidecar runs.
 //
 // Exit codes: 0 all went well; 1 a judgement was not as expected; 2 the input or
 // a flag was wrong.
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +56,8 @@ func command(now func() time.Time) *cobra.Command {
 	tokens.AddCommand(mintCommand(now))
 	policies := &cobra.Command{Use: "policy", Short: "Check policies"}
 	policies.AddCommand(testCommand())
-	root.AddCommand(tokens, policies)
+	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
+	keys.AddCommand(createCommand(now, rand.Reader))
+	root.AddCommand(tokens, policies, keys)
 	return root
 }

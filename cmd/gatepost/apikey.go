@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"gatepost.dev/gatepost/apikey"
+	"gatepost.dev/gatepost/policy"
+)
+
+// creation holds the flags of `gatepost apikey create`.
+type creation struct {
+	clientID  string
+	name      string
+	namespace string
+	labels    map[string]string
+	scopes    []string
+	claims    map[string]string
+	expires   string
+	keyFile   string
+	manifest  string
+}
+
+func createCommand(now func() time.Time, random io.Reader) *cobra.Command {
+	var c creation
+	command := &cobra.Command{
+		Use:   "create --client-id ID",
+		Short: "Make an API key and the APIKey object with its hash",
+		Long: `Make a random API key for a client, and the APIKey object that lets it in.
+
+The key is shown once, on stdout or in the file of --key-file, and kept nowhere;
+the object holds its SHA-256. To replace a key, make a second value of another
+--name, add it to the object under spec.values, hand the new key out, and remove
+the old value: two may be live at once.`,
+		Example: `  gatepost apikey create --client-id crm --scope agents:run --expires 2160h
+  gatepost apikey create --client-id crm --name v2 --key-file crm.key | kubectl apply -n agents -f -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return errors.New("apikey create takes no arguments: a key is made here, and never given to a program that way")
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, _ []string) error {
+			return c.run(command.OutOrStdout(), now(), random)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&c.clientID, "client-id", "", "client id, by which rules, metrics and the agent know the client")
+	flags.StringVar(&c.name, "name", "", "name of this key among those of the client; default: the id in the key")
+	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace of the object")
+	flags.StringToStringVar(&c.labels, "label", nil, "name=value label by which policies select the client; repeat it for several")
+	flags.StringArrayVar(&c.scopes, "scope", nil, "what the client may do; repeat it for several")
+	flags.StringToStringVar(&c.claims, "claim", nil, "name=value claim of the client; repeat it for several")
+	flags.StringVar(&c.expires, "expires", "", "when the key expires: a time (2027-03-01T00:00:00Z), a day (2027-03-01) or from now (2160h); default: never")
+	flags.StringVar(&c.keyFile, "key-file", "", "new file for the key; stdout then holds the object alone")
+	flags.StringVar(&c.manifest, "manifest", "", "new file for the object; stdout then holds the key alone")
+	_ = command.MarkFlagRequired("client-id")
+	return command
+}
+
+// run makes the key. Files are written before anything is shown, so that there
+// is never an object whose key nobody has seen.
+func (c creation) run(stdout io.Writer, now time.Time, random io.Reader) error {
+	key, err := apikey.Generate(random)
+	if err != nil {
+		return err
+	}
+	object, err := c.object(key, now)
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct{ flag, path, content string }{
+		{"--key-file", c.keyFile, key.Reveal()}, {"--manifest", c.manifest, object},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if err := writeNew(file.path, file.content); err != nil {
+			return fmt.Errorf("%s: %w", file.flag, err)
+		}
+	}
+	_, err = io.WriteString(stdout, c.shown(key, object))
+	return err
+}
+
+// shown is what is left for stdout.
+func (c creation) shown(key apikey.Key, object string) string {
+	switch {
+	case c.keyFile != "" && c.manifest != "":
+		return ""
+	case c.keyFile != "":
+		return object
+	case c.manifest != "":
+		return key.Reveal() + "\n"
+	}
+	return "The key, shown this once; hand it to the client:\n\n" + key.Reveal() +
+		"\n\nThe object, which holds its hash; apply it:\n\n" + object
+}
+
+// writeNew writes a file that only its owner may read, and never over another.
+func writeNew(path, content string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("making the file: %w", err)
+	}
+	_, err = file.WriteString(content)
+	return errors.Join(err, file.Close())
+}
+
+// object is the APIKey in YAML.
+func (c creation) object(key apikey.Key, now time.Time) (string, error) {
+	value := policy.APIKeyValue{Name: c.name, KeyHash: key.Hash().String()}
+	if value.Name == "" {
+		value.Name = key.ID()
+	}
+	if c.expires != "" {
+		expires, err := parseExpiry(c.expires, now)
+		if err != nil {
+			return "", err
+		}
+		value.ExpiresAt = new(expires.UTC().Format(time.RFC3339))
+	}
+	spec := policy.APIKeySpec{ClientID: c.clientID, Values: []policy.APIKeyValue{value}, Scopes: c.scopes, Claims: map[string]policy.ClaimText{}}
+	for name, text := range c.claims {
+		spec.Claims[name] = policy.ClaimText(text)
+	}
+	if err := policy.CheckAPIKey(spec); err != nil {
+		return "", fmt.Errorf("such an APIKey would be refused: %w", err)
+	}
+	return c.yaml(spec)
+}
+
+// parseExpiry reads a time, a day in UTC, or a length of time from now.
+func parseExpiry(text string, now time.Time) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		at, err = time.Parse(time.DateOnly, text)
+	}
+	if length, wrong := time.ParseDuration(text); wrong == nil {
+		at, err = now.Add(length), nil
+	}
+	switch {
+	case err != nil:
+		return time.Time{}, fmt.Errorf("--expires %q: write 2027-03-01T00:00:00Z, 2027-03-01 or 2160h", text)
+	case !at.After(now):
+		return time.Time{}, fmt.Errorf("--expires %s: is over already", text)
+	}
+	return at, nil
+}
+
+// yaml writes the object in the order in which people read it.
+func (c creation) yaml(spec policy.APIKeySpec) (string, error) {
+	type value struct {
+		Name      string  `yaml:"name"`
+		KeyHash   string  `yaml:"keyHash"`
+		ExpiresAt *string `yaml:"expiresAt,omitempty"`
+	}
+	var object struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+		Metadata   struct {
+			Name      string            `yaml:"name"`
+			Namespace string            `yaml:"namespace,omitempty"`
+			Labels    map[string]string `yaml:"labels,omitempty"`
+		} `yaml:"metadata"`
+		Spec struct {
+			ClientID string                      `yaml:"clientID"`
+			Values   []value                     `yaml:"values"`
+			Scopes   []string                    `yaml:"scopes,omitempty"`
+			Claims   map[string]policy.ClaimText `yaml:"claims,omitempty"`
+		} `yaml:"spec"`
+	}
+	object.APIVersion, object.Kind = "gatepost.dev/v1alpha1", "APIKey"
+	object.Metadata.Name = strings.ReplaceAll(strings.ToLower(spec.ClientID), "_", "-")
+	object.Metadata.Namespace, object.Metadata.Labels = c.namespace, c.labels
+	object.Spec.ClientID, object.Spec.Scopes, object.Spec.Claims = spec.ClientID, spec.Scopes, spec.Claims
+	for _, v := range spec.Values {
+		object.Spec.Values = append(object.Spec.Values, value(v))
+	}
+	var text bytes.Buffer
+	encoder := yaml.NewEncoder(&text)
+	encoder.SetIndent(2)
+	if err := errors.Join(encoder.Encode(object), encoder.Close()); err != nil {
+		return "", fmt.Errorf("writing the object: %w", err)
+	}
+	return text.String(), nil
+}
