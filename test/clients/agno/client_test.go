@@ -49,6 +49,8 @@ func TestTheClientInNode(t *testing.T) {
 	s.on("a token that stays expired is refreshed once and no loop starts", testNoLoop)
 	s.on("sendMessage shows the sidecar's words and the way round works", testWayRound)
 	s.on("the calls of the managers do not refresh", testManagers)
+	s.on("fetch with the example's token source", testCall)
+	s.on("where /health is guarded too, it refreshes for the calls after it", testGuardedHealth)
 }
 
 func testStream(s *stage) {
@@ -168,5 +170,27 @@ func testManagers(s *stage) {
 	}
 	if got.Callbacks != 0 {
 		s.t.Errorf("onTokenExpired called %d times, want none", got.Callbacks)
+	}
+}
+
+func testCall(s *stage) {
+	got := s.client(expired, step("call", "/agents"), step("call", "/agents"))
+	if got.Steps[0].Value != 200.0 || got.Steps[1].Value != 200.0 || got.Fetched != 1 {
+		s.t.Errorf("%+v, want 200 twice and one refresh", got)
+	}
+	if got = s.client(forged, step("call", "/agents")); got.Steps[0].Value != 401.0 || got.Fetched != 0 {
+		s.t.Errorf("with a forged token: %+v, want 401 and no refresh", got)
+	}
+}
+
+func testGuardedHealth(s *stage) {
+	s.guard("  exemptions:\n  - methods: [GET]\n    path: /health\n", "")
+	got := s.client(expired, step("initialize"))
+	if got.Steps[0].Error != "" || got.Callbacks != 1 {
+		s.t.Errorf("%+v, want one call of onTokenExpired", got)
+	}
+	got = s.client(forged, step("initialize"))
+	if got.Steps[0].Error != "" || fmt.Sprint(got.Steps[0].Value) != "map[agents:[] teams:[]]" {
+		s.t.Errorf("with a forged token: %+v, want no error and no agents; the guide says so", got)
 	}
 }

@@ -4,6 +4,7 @@ import { AgnoClient } from "@rodrigocoliveira/agno-client";
 import jwt from "jsonwebtoken";
 import { send } from "gatepost-example/agno.js";
 import { answerToken, mint } from "gatepost-example/backend.js";
+import { callAgent } from "gatepost-example/call.js";
 import { tokenSource } from "gatepost-example/tokens.js";
 
 const user = { id: "u-7", name: "Zoë Müller", email: "zoe@example.com" };
@@ -91,6 +92,7 @@ export const scenes = {
         await send(client, tokens, form);
         await end;
       },
+      call: async (path) => (await callAgent(tokens, endpoint + path)).status,
       messages: () => client.getMessages().map(({ role, content }) => ({ role, content })),
     });
     return { steps: told, callbacks, fetched, errors, shown };

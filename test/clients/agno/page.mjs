@@ -80,7 +80,7 @@ export function pageScenes({ browser, site, pages, foreign }) {
 
     /** One WebSocket of a page: the messages it got, and how it ended. */
     socket: ({ protocols, say, leaveAfter, ...visit }) => blank(visit, ([url, protocols, say, leaveAfter]) => new Promise((done) => {
-      const told = { opened: false, protocol: "", got: [], code: 0 };
+      const told = { opened: false, protocol: "", got: [], code: 0, reason: "" };
       const ws = new WebSocket(url, protocols);
       ws.onopen = () => {
         Object.assign(told, { opened: true, protocol: ws.protocol });
@@ -90,7 +90,7 @@ export function pageScenes({ browser, site, pages, foreign }) {
         told.got.push(data);
         if (told.got.length === leaveAfter) ws.close(1000);
       };
-      ws.onclose = ({ code }) => done({ ...told, code });
+      ws.onclose = ({ code, reason }) => done({ ...told, code, reason });
     }), [visit.url, protocols, say ?? [], leaveAfter ?? 0]),
   };
 }

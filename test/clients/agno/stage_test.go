@@ -198,12 +198,12 @@ func (s *stage) forget() {
 	s.ask(http.MethodDelete, "http://"+s.agent+"/__seen", nil)
 }
 
-// within waits for ok.
-func (s *stage) within(limit time.Duration, what string, ok func() bool) {
+// await waits for ok.
+func (s *stage) await(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(limit); !ok(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("not within %v: %s", limit, what)
+			s.t.Fatalf("not within half a minute: %s", what)
 		}
 	}
 }

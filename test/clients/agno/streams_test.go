@@ -3,7 +3,6 @@ package agno_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"gatepost.dev/gatepost/test/live"
 )
@@ -22,7 +21,7 @@ func TestStreamsInChromium(t *testing.T) {
 func (s *stage) ended() run {
 	s.t.Helper()
 	var last run
-	s.within(30*time.Second, "the end of the run", func() bool {
+	s.await("the end of the run", func() bool {
 		_, runs := s.seen()
 		if len(runs) != 1 {
 			return false
@@ -81,7 +80,7 @@ func testStop(s *stage) {
 	if got := s.ended(); got.End != "cancelled" {
 		s.t.Errorf("the run: %+v, want cancelled", got)
 	}
-	s.within(30*time.Second, "the call of /cancel", func() bool {
+	s.await("the call of /cancel", func() bool {
 		_, runs := s.seen()
 		return runs[0].Cancel
 	})
@@ -96,7 +95,7 @@ func testLeave(s *stage) {
 	if got := s.ended(); got.End != "cancelled" || got.Cancel {
 		s.t.Errorf("the run: %+v, want cancelled by the disconnect alone", got)
 	}
-	s.within(30*time.Second, "the end of the stream at the sidecar", func() bool {
+	s.await("the end of the stream at the sidecar", func() bool {
 		return s.count(`gatepost_streams_active{kind="sse"}`) == 0
 	})
 	live.Figure("runs_left_after_the_page_closed", s.count(`gatepost_streams_active{kind="sse"}`), "streams")

@@ -3,7 +3,6 @@ package agno_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,6 +15,7 @@ type socket struct {
 	Protocol string   `json:"protocol"` // selected in the handshake
 	Got      []string `json:"got"`
 	Code     int      `json:"code"` // of the end; 1006 when there was no handshake
+	Reason   string   `json:"reason"`
 	Console  []string `json:"console"`
 }
 
@@ -70,7 +70,7 @@ func testSubprotocol(s *stage) {
 				s.t.Errorf("%s: the agent was offered %q, want %q", name, r.Protocols, c.agent)
 			}
 		}
-		s.within(30*time.Second, "the agent learns that the page closed", func() bool {
+		s.await("the agent learns that the page closed", func() bool {
 			requests, _ := s.seen()
 			last := requests[len(requests)-1]
 			return last.Method == "LEFT" && last.Code == 1000
@@ -114,7 +114,7 @@ func testDeferred(s *stage) {
 
 func testSocketEnds(s *stage) {
 	got := s.dial(map[string]any{"protocols": []string{"bearer", s.token(map[string]any{"life": 5})}})
-	if !got.Opened || got.Code != 1008 {
+	if !got.Opened || got.Code != 1008 || got.Reason != "Token has expired" {
 		s.t.Errorf("%+v, want the close code 1008 when the token expires", got)
 	}
 }
