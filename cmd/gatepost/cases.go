@@ -32,19 +32,22 @@ type testCase struct {
 		Path    string            `yaml:"path"`
 		Headers map[string]values `yaml:"headers"`
 	} `yaml:"request"`
-	// Principal is who the token was verified to be, or the client of an APIKey
-	// in the policy's file; absent, there was no credential.
-	Principal *struct {
-		Provider string         `yaml:"provider"`
-		Claims   map[string]any `yaml:"claims"`
-		APIKey   string         `yaml:"apiKey"`
-	} `yaml:"principal"`
-	Expect struct {
+	// Principal is absent when there was no credential.
+	Principal *principal `yaml:"principal"`
+	Expect    struct {
 		Reason policy.Reason `yaml:"reason"`
 		// Rule and Scopes are compared where they are given.
 		Rule   string   `yaml:"rule"`
 		Scopes []string `yaml:"scopes"`
 	} `yaml:"expect"`
+}
+
+// principal is who a token was verified to be, or the client of an APIKey in the
+// policy's file.
+type principal struct {
+	Provider string         `yaml:"provider"`
+	Claims   map[string]any `yaml:"claims"`
+	APIKey   string         `yaml:"apiKey"`
 }
 
 // values are those of one header: a text, or a list of texts.
@@ -126,16 +129,26 @@ func (s suite) fits(b *judge) error {
 		if rule := test.Expect.Rule; rule != "" && !b.hasRule(rule) {
 			return fmt.Errorf("cases[%d].expect.rule: the policy has no rule %q", i, rule)
 		}
-		p := test.Principal
-		switch {
-		case p == nil:
-		case p.APIKey != "" && (p.Provider != "" || p.Claims != nil):
-			return fmt.Errorf("cases[%d].principal: an API key has the claims of its APIKey and no provider: remove provider and claims", i)
-		case p.APIKey != "" && b.client(p.APIKey) == nil:
-			return fmt.Errorf("cases[%d].principal.apiKey: no APIKey of client %q stands in the policy's file and is selected by its apiKeyAuth", i, p.APIKey)
-		case p.APIKey == "" && !b.hasProvider(p.Provider):
-			return fmt.Errorf("cases[%d].principal.provider: the policy has no provider %q: name the one whose token it is", i, p.Provider)
+		if test.Principal == nil {
+			continue
 		}
+		if err := test.Principal.fits(b); err != nil {
+			return fmt.Errorf("cases[%d].principal%w", i, err)
+		}
+	}
+	return nil
+}
+
+// fits refuses a principal that the policy cannot have. The error begins with
+// the field below principal, or with the colon behind it.
+func (p *principal) fits(b *judge) error {
+	switch {
+	case p.APIKey != "" && (p.Provider != "" || p.Claims != nil):
+		return errors.New(": an API key has the claims of its APIKey and no provider: remove provider and claims")
+	case p.APIKey != "" && b.client(p.APIKey) == nil:
+		return fmt.Errorf(".apiKey: no APIKey of client %q stands in the policy's file and is selected by its apiKeyAuth", p.APIKey)
+	case p.APIKey == "" && !b.hasProvider(p.Provider):
+		return fmt.Errorf(".provider: the policy has no provider %q: name the one whose token it is", p.Provider)
 	}
 	return nil
 }

@@ -126,23 +126,26 @@ func (m mint) payload(now time.Time) (map[string]any, error) {
 	default:
 		claims["aud"] = m.audiences
 	}
+	return claims, m.add(claims)
+}
+
+// add puts in what --claim says. Only iat and exp, which every token gets, may
+// be said again.
+func (m mint) add(claims map[string]any) error {
 	said := map[string]bool{}
 	for _, claim := range m.claims {
 		name, text, ok := strings.Cut(claim, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("--claim %q: write name=value", claim)
+			return fmt.Errorf("--claim %q: write name=value", claim)
 		}
 		var value any = text
 		if json.Valid([]byte(text)) {
 			value = json.RawMessage(text)
 		}
-		if _, taken := claims[name]; taken && !isTime(name) || said[name] {
-			return nil, fmt.Errorf("--claim %s: the claim has a value already: give it once", name)
+		if _, taken := claims[name]; taken && name != "iat" && name != "exp" || said[name] {
+			return fmt.Errorf("--claim %s: the claim has a value already: give it once", name)
 		}
 		claims[name], said[name] = value, true
 	}
-	return claims, nil
+	return nil
 }
-
-// isTime reports the claims that every token gets and a test may want otherwise.
-func isTime(name string) bool { return name == "iat" || name == "exp" }

@@ -151,26 +151,7 @@ func read(name string, data []byte) (*Archive, error) {
 	parsed := txtar.Parse(data)
 	a := &Archive{Name: name, Sentence: strings.TrimSpace(string(parsed.Comment)), Keys: map[string]string{}}
 	for _, f := range parsed.Files {
-		text := strings.TrimSpace(string(f.Data))
-		client, isKey := strings.CutSuffix(f.Name, ".key")
-		switch {
-		case isKey:
-			a.Keys[client] = text
-		case f.Name == "spec.yaml":
-			a.Manifest = manifestOf(name, text)
-		case f.Name == "apikeys.yaml":
-			a.APIKeys = []byte("---\n" + text + "\n")
-		case f.Name == "cases.yaml":
-			a.CaseList = f.Data
-		case f.Name == "errors":
-			a.Errors = strings.Split(text, "\n")
-		case f.Name == "schema":
-			a.SchemaAccepts = text != ""
-		case f.Name == "dropped":
-			a.Dropped = text
-		case f.Name == "no twin":
-			a.NoTwin = text
-		default:
+		if !a.take(f.Name, f.Data) {
 			return nil, fmt.Errorf("what is the file %q for?", f.Name)
 		}
 	}
@@ -180,9 +161,35 @@ func read(name string, data []byte) (*Archive, error) {
 		return nil, fmt.Errorf("cases.yaml: %w", err)
 	}
 	if a.Sentence == "" || a.Manifest == nil || a.Valid() == (len(a.Cases) == 0) {
-		return nil, fmt.Errorf("an archive has a sentence, spec.yaml, and either cases.yaml or errors")
+		return nil, errors.New("an archive has a sentence, spec.yaml, and either cases.yaml or errors")
 	}
 	return a, nil
+}
+
+// take takes in one file; false when it has no meaning.
+func (a *Archive) take(name string, data []byte) bool {
+	text := strings.TrimSpace(string(data))
+	switch name {
+	case "spec.yaml":
+		a.Manifest = manifestOf(a.Name, text)
+	case "apikeys.yaml":
+		a.APIKeys = []byte("---\n" + text + "\n")
+	case "cases.yaml":
+		a.CaseList = data
+	case "errors":
+		a.Errors = strings.Split(text, "\n")
+	case "schema":
+		a.SchemaAccepts = text != ""
+	case "dropped":
+		a.Dropped = text
+	case "no twin":
+		a.NoTwin = text
+	default:
+		client, isKey := strings.CutSuffix(name, ".key")
+		a.Keys[client] = text
+		return isKey
+	}
+	return true
 }
 
 func manifestOf(name, spec string) []byte {

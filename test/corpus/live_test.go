@@ -80,11 +80,11 @@ func (r *recorder) take() []*http.Request {
 // ask sends one case and says what is not as expected.
 func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw string, c *corpus.Case, audit bool) (problems []string) {
 	t.Helper()
-	response := send(t, s.Address, raw, c.Request.Method)
+	status, challenge := send(t, s.Address, raw, c.Request.Method)
 	note := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	wantStatus, decision := expected(c.Expect.Reason, audit)
-	if response.StatusCode != wantStatus {
-		note("status %d, want %d", response.StatusCode, wantStatus)
+	if status != wantStatus {
+		note("status %d, want %d", status, wantStatus)
 	}
 	seen := agent.take()
 	switch passes := wantStatus == http.StatusOK; {
@@ -95,7 +95,7 @@ func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw st
 	case passes && c.Expect.Reason != policy.OK && seen[0].Header.Get("X-Auth-Provider") != "":
 		note("the agent was told who asks")
 	}
-	if got, want := challenged(response), offered(c, wantStatus); got != want {
+	if got, want := label(challenge, "scope"), offered(c, wantStatus); got != want {
 		note("the challenge offers %q, want %q", got, want)
 	}
 	reason, rule := watch.next(t)
@@ -108,11 +108,6 @@ func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw st
 	return problems
 }
 
-// challenged are the scopes that an answer says are missing (RFC 6750 section 3).
-func challenged(response *http.Response) string {
-	return label(response.Header.Get("WWW-Authenticate"), "scope")
-}
-
 // offered are the scopes that a token would need; an API key cannot get more.
 func offered(c *corpus.Case, status int) string {
 	if status != http.StatusForbidden || c.Principal == nil || c.Principal.APIKey != "" {
@@ -123,27 +118,26 @@ func offered(c *corpus.Case, status int) string {
 
 // expected is the status and the decision that go with a reason.
 func expected(reason policy.Reason, audit bool) (status int, decision string) {
-	switch reason {
-	case policy.OK:
+	switch {
+	case reason == policy.OK:
 		return http.StatusOK, "allow"
-	case policy.Exempt:
+	case reason == policy.Exempt:
 		return http.StatusOK, "exempt"
-	case policy.BadRequest:
+	case reason == policy.BadRequest:
 		return http.StatusBadRequest, "deny"
-	case policy.MethodNotAllowed:
+	case reason == policy.MethodNotAllowed:
 		return http.StatusMethodNotAllowed, "deny"
-	}
-	if audit {
+	case audit:
 		return http.StatusOK, "audit_deny"
-	}
-	if reason == policy.MissingCredential {
+	case reason == policy.MissingCredential:
 		return http.StatusUnauthorized, "deny"
 	}
 	return http.StatusForbidden, "deny"
 }
 
-// send writes a request as it is and reads the answer's head.
-func send(t *testing.T, address, raw, method string) *http.Response {
+// send writes a request as it is and reads the answer's status and challenge
+// (RFC 6750 section 3).
+func send(t *testing.T, address, raw, method string) (status int, challenge string) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
@@ -159,5 +153,5 @@ func send(t *testing.T, address, raw, method string) *http.Response {
 		t.Fatalf("no answer to %q: %v", raw, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	return response
+	return response.StatusCode, response.Header.Get("WWW-Authenticate")
 }
