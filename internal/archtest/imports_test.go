@@ -20,6 +20,7 @@ var directions = []struct {
 	forbidden []string
 }{
 	{"policy", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
+	{"apikey", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
 	{"internal/keyring", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "crypto/rand"}},
 	{"internal/manifest", []string{"k8s.io/", "sigs.k8s.io/", "net/http", "github.com/lestrrat-go/"}},
 	{"internal/filewatch", []string{"k8s.io/", "sigs.k8s.io/", "net/http"}},
