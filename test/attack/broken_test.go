@@ -50,11 +50,7 @@ func TestBrokenConfigurationDoesNotStart(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			text, err := os.ReadFile(filepath.Join("corpus", "policies", "main.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			write("policy.yaml", text)
+			write("policy.yaml", []byte(policyText(t, "main", nil)))
 			for file, content := range newRing(t).files(t) {
 				write("keys/"+file, content)
 			}
@@ -74,11 +70,7 @@ func TestBrokenConfigurationDoesNotStart(t *testing.T) {
 // A sidecar that runs keeps the last good state, and never opens.
 func TestBrokenConfigurationNeverOpens(t *testing.T) {
 	s := newStage(t, "main", false)
-	text, err := os.ReadFile(filepath.Join("corpus", "policies", "main.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := map[string][]byte{"policy.yaml": text}
+	good := map[string][]byte{"policy.yaml": []byte(policyText(t, "main", nil))}
 	for file, content := range s.mint.keys.files(t) {
 		good["keys/"+file] = content
 	}
@@ -98,7 +90,7 @@ func TestBrokenConfigurationNeverOpens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := s.failedReloads()
 			s.Write(c.file, []byte(c.content))
-			s.Await(t, "a refused reload", func(context.Context) bool { return s.failedReloads() > before })
+			await(t, "refused reload", func() bool { return s.failedReloads() > before })
 			for authorization, status := range tokens {
 				if got := s.get(t, "/notes/x", authorization); got != status {
 					t.Errorf("with %.60q: %d, want %d as before", authorization, got, status)
@@ -106,7 +98,7 @@ func TestBrokenConfigurationNeverOpens(t *testing.T) {
 			}
 			reloads := s.reloads(`"ok"`)
 			s.Write(c.file, good[c.file])
-			s.Await(t, "a good reload", func(context.Context) bool { return s.reloads(`"ok"`) > reloads })
+			await(t, "good reload", func() bool { return s.reloads(`"ok"`) > reloads })
 		})
 	}
 }

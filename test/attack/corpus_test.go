@@ -36,9 +36,8 @@ type expected struct {
 	reason string
 }
 
-func (e expected) reaches() bool {
-	return e.reason == "ok" || e.reason == "exempt" && e.status != 204
-}
+// reaches reports whether the answer is the agent's, which knows only these.
+func (e expected) reaches() bool { return e.status == 200 || e.status == 101 }
 
 // readCorpus reads every group, in the order of the files' names.
 func readCorpus(t testing.TB) []group {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,12 +21,8 @@ const floodedRequests = 40_000
 
 // D11: refusals without end cost no memory and few records.
 func TestFloodOfRefusals(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("corpus", "policies", "main.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	keys, agent := newRing(t), record(t, false)
-	g := live.Start(t, live.Setup{Policy: string(text), Keys: keys.files(t), Upstream: agent.address()})
+	g := live.Start(t, live.Setup{Policy: policyText(t, "main", nil), Keys: keys.files(t), Upstream: agent.address()})
 	mint := newMint(t, keys, time.Now())
 	var tokens []string
 	for _, recipe := range []string{`{"signature":"flipped"}`, `{"header":{"kid":"other"}}`, `{"header":{"alg":"none"}}`, `{"claims":{"exp":"@-100"}}`, `{"claims":{"aud":"x"}}`, `{"key":"foreign-es"}`} {

@@ -59,11 +59,7 @@ func readHead(in *bufio.Reader) (string, error) {
 
 func guard(t *testing.T, upstream string) *live.Sidecar {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("corpus", "policies", "main.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return live.Start(t, live.Setup{Policy: string(text), Keys: newRing(t).files(t), Upstream: upstream})
+	return live.Start(t, live.Setup{Policy: policyText(t, "main", nil), Keys: newRing(t).files(t), Upstream: upstream})
 }
 
 // await waits a few seconds for ok.

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,12 +11,16 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
+
+	"gatepost.dev/gatepost/apikey"
 )
 
 // ring is the key material of one run, the same in every run, so that a failure
@@ -103,6 +108,26 @@ func scalar(t testing.TB, curve elliptic.Curve, name string, size int) *ecdsa.Pr
 	}
 	return key
 }
+
+// apiKey is the API key with a name; any name has one.
+func (k *ring) apiKey(name string) string {
+	seed := sha256.Sum256([]byte("api key " + name))
+	key, err := apikey.Generate(bytes.NewReader(seed[:]))
+	if err != nil {
+		return "" // 32 bytes are enough
+	}
+	return key.Reveal()
+}
+
+// hashed puts the hashes of API keys in the places <name> of a policy.
+func (k *ring) hashed(policy string) string {
+	return hashPlace.ReplaceAllStringFunc(policy, func(place string) string {
+		sum := sha256.Sum256([]byte(k.apiKey(strings.Trim(place, "<>"))))
+		return hex.EncodeToString(sum[:])
+	})
+}
+
+var hashPlace = regexp.MustCompile(`<[a-z]+>`)
 
 // files are the sidecar's directory of keys.
 func (k *ring) files(t testing.TB) map[string][]byte {

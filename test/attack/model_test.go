@@ -3,13 +3,13 @@ package attack
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
-// allows says whether main.yaml lets this request for a path pass; who is nil
-// for a request without a credential.
-func allows(r *request, p string, who map[string]any) bool {
-	if r.method == "GET" && (p == "/health" || p == "/health/probe") {
+// allows says whether the policy lets this request for a path pass.
+func (o oracle) allows(r *request, p string, who identity) bool {
+	if o.exempt(r, p) {
 		return true
 	}
 	if len(p) > 1 {
@@ -22,21 +22,28 @@ func allows(r *request, p string, who map[string]any) bool {
 		return false
 	case below("/public") && r.method == "GET":
 		return true
-	case who == nil:
+	case who.claims == nil:
 		return false
+	case below("/crm"):
+		return who.client == "crm"
 	case below("/notes"), p == "/exact", p == "/ws":
 		return true
 	case below("/admin"):
-		return who["role"] == "admin"
+		return who.claims["role"] == "admin"
 	case len(parts) == 4 && parts[1] == "agents" && parts[3] == "runs" && parts[2] != "" && r.method == "POST":
-		return hasScope(who, "agents:run") || hasScope(who, "agents:"+parts[2]+":run")
+		return hasScope(who.claims, "agents:run") || hasScope(who.claims, "agents:"+parts[2]+":run")
 	case len(parts) == 4 && parts[1] == "tenants" && parts[3] == "files":
-		return parts[2] != "" && who["tenant_id"] == parts[2]
+		return isTenant(who.claims, parts[2])
 	case below("/workspaces"):
 		named := r.values("X-Tenant-Id")
-		return len(named) == 1 && named[0] != "" && who["tenant_id"] == named[0]
+		return len(named) == 1 && isTenant(who.claims, named[0])
 	}
 	return false
+}
+
+func isTenant(who map[string]any, name string) bool {
+	several, _ := who["tenant_id"].([]any)
+	return name != "" && (who["tenant_id"] == name || slices.Contains(several, any(name)))
 }
 
 func hasScope(who map[string]any, want string) bool {
@@ -46,23 +53,17 @@ func hasScope(who map[string]any, want string) bool {
 	}
 	switch scopes := value.(type) {
 	case string:
-		for _, one := range strings.Fields(scopes) {
-			if one == want {
-				return true
-			}
-		}
+		return slices.Contains(strings.Fields(scopes), want)
 	case []any:
-		for _, one := range scopes {
-			if one == want {
-				return true
-			}
-		}
+		return slices.Contains(scopes, any(want))
 	}
 	return false
 }
 
 // exempt reports whether no credential is looked at.
-func exempt(r *request, p string) bool { return allows(r, p, nil) && strings.HasPrefix(p, "/health") }
+func (o oracle) exempt(r *request, p string) bool {
+	return r.method == "GET" && (p == "/health" || p == "/health/probe") || o.carriers && p == "/ws/app" && o.handshake(r)
+}
 
 // readings are the paths that agents of all kinds could take a target for:
 // decoded once or more, dot segments resolved, slashes merged, backslashes

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
-	"time"
 )
 
 // oracle judges what reached the agent. It shares nothing with the sidecar.
-type oracle struct{ keys *ring }
+type oracle struct {
+	keys     *ring
+	carriers bool // the policy is carriers.yaml, else main.yaml
+}
 
 // script is what a conforming server reads in the bytes of a connection.
 type script struct {
@@ -46,7 +49,7 @@ func (o oracle) judge(peer string, sent []byte, arrived []request) []string {
 	s := readScript(sent)
 	candidates := s.requests
 	if s.part != nil {
-		candidates = append(candidates[:len(candidates):len(candidates)], *s.part)
+		candidates = append(slices.Clip(candidates), *s.part)
 	}
 	var wrong []string
 	next := 0
@@ -84,47 +87,20 @@ func (o oracle) faults(peer string, sent, got *request) []string {
 	who, credential := o.credential(sent)
 	public := true
 	for _, p := range readings(sent.target) {
-		open := exempt(sent, p)
+		open := o.exempt(sent, p)
 		public = public && open
 		switch {
 		case open:
 		case credential == wrongCredential:
 			note(false, "its credential is wrong")
 		default:
-			note(allows(sent, p, who.claims), "the policy does not allow %.100q", p)
+			note(o.allows(sent, p, who), "the policy does not allow %.100q", p)
 		}
 	}
 	if public || credential != rightCredential {
 		who = identity{}
 	}
 	return append(all, o.headers(peer, sent, got, who)...)
-}
-
-// The kinds of credentials.
-const (
-	noCredential = iota
-	rightCredential
-	wrongCredential
-)
-
-func (o oracle) credential(r *request) (identity, int) {
-	values := r.values("Authorization")
-	if len(values) == 0 {
-		return identity{}, noCredential
-	}
-	scheme, text, _ := strings.Cut(values[0], " ")
-	switch {
-	case len(values) > 1:
-		return identity{}, wrongCredential
-	case !strings.EqualFold(scheme, "Bearer"):
-		return identity{}, noCredential
-	case strings.Trim(text, " \t") == "":
-		return identity{}, noCredential
-	}
-	if who, ok := o.keys.verify(text, time.Now()); ok {
-		return who, rightCredential
-	}
-	return identity{}, wrongCredential
 }
 
 // steering are the headers, folded, that no client may set for an agent.
@@ -137,7 +113,7 @@ var steering = map[string]bool{
 // headers says what is wrong with the headers that the agent got.
 func (o oracle) headers(peer string, sent, got *request, who identity) []string {
 	var all []string
-	own := o.own(peer, sent, got, who)
+	own := o.own(peer, sent, who)
 	for _, f := range got.fields {
 		folded := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(f.name))
 		if value, ok := own[folded]; ok {
@@ -149,8 +125,12 @@ func (o oracle) headers(peer string, sent, got *request, who identity) []string 
 		switch {
 		case strings.HasPrefix(folded, "x-auth-"), strings.HasPrefix(folded, "x-gatepost-"), strings.HasPrefix(folded, "x-forwarded-"), steering[folded]:
 			all = append(all, fmt.Sprintf("header %s: %.200q is not for clients to set", f.name, f.value))
-		case folded == "authorization" && who.claims == nil:
+		case folded == "authorization" && who.provider == "":
 			all = append(all, "Authorization, which was not verified")
+		case o.carriers && credentials[folded]:
+			if !o.carries(sent, f) {
+				all = append(all, fmt.Sprintf("header %s still carries a credential: %.200q", f.name, f.value))
+			}
 		case !has(sent, f):
 			all = append(all, fmt.Sprintf("header %s: %.200q was not sent", f.name, f.value))
 		}
@@ -172,8 +152,26 @@ func has(r *request, f field) bool {
 	return false
 }
 
+// credentials are the headers, folded, that may bring one under carriers.yaml.
+var credentials = map[string]bool{"cookie": true, "sec-websocket-protocol": true, "x-token": true, "x-api-key": true}
+
+// carries judges the headers that may bring credentials: a key never reaches the
+// agent, a cookie or a protocol only without the token that was beside it.
+func (o oracle) carries(sent *request, f field) bool {
+	switch f.name {
+	case "Cookie":
+		return len(cookies(&request{fields: []field{f}})) == 0
+	case "Sec-Websocket-Protocol":
+		return !o.handshake(sent) || len(protocolTokens(&request{fields: []field{f}})) == 0
+	case "X-Token":
+		tokens, _ := o.tokens(sent)
+		return len(tokens) == 1 && tokens[0] == f.value
+	}
+	return false
+}
+
 // own are the headers that the sidecar sets, and whether it is they.
-func (o oracle) own(peer string, sent, got *request, who identity) map[string]func(field) bool {
+func (o oracle) own(peer string, sent *request, who identity) map[string]func(field) bool {
 	is := func(name, value string) func(field) bool {
 		return func(f field) bool { return f.name == name && f.value == value }
 	}
@@ -209,7 +207,7 @@ func (o oracle) identity(who identity) map[string]any {
 	made := map[string]any{
 		"X-Auth-Subject": first("sub"), "X-Auth-Email": first("email"), "X-Auth-Name": first("name"),
 		"X-Auth-Roles": first("roles", "role"), "X-Auth-Scopes": first("scopes", "scope"), "X-Auth-Tenant": first("tenant_id"),
-		"X-Auth-Provider": who.provider, "X-Auth-Expires": first("exp"), "X-Org": first("org"),
+		"X-Auth-Provider": who.provider, "X-Auth-Expires": first("exp"), "X-Org": first("org"), "X-Auth-Client": who.client,
 	}
 	for name, value := range made {
 		if value == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -163,7 +164,7 @@ func (p reader) chunks(r *request, b []byte) (int, error) {
 			return p.trailers(b, n)
 		}
 		data := b[n:]
-		r.body = append(r.body[:len(r.body):len(r.body)], data[:min(int(size), len(data))]...)
+		r.body = append(slices.Clip(r.body), data[:min(int(size), len(data))]...)
 		if len(data) < int(size)+2 {
 			return len(b), errShort
 		}

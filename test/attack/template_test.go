@@ -147,6 +147,9 @@ func (f *filler) word(word string, argument json.RawMessage) (string, error) {
 		return f.mark, nil
 	case "evil":
 		return f.evil, nil
+	case "apikey":
+		err := json.Unmarshal(argument, &text)
+		return f.mint.keys.apiKey(text), err
 	case "token":
 		if argument == nil {
 			argument = json.RawMessage("{}")

@@ -204,7 +204,7 @@ func (k *ring) ecSignature(key string, hash crypto.Hash, digest []byte) ([]byte,
 	if _, err := asn1.Unmarshal(der, &pair); err != nil {
 		return nil, err
 	}
-	size := (k.ec[key].Curve.Params().BitSize + 7) / 8
+	size := (k.ec[key].Params().BitSize + 7) / 8
 	return append(pair.R.FillBytes(make([]byte, size)), pair.S.FillBytes(make([]byte, size))...), nil
 }
 
@@ -241,10 +241,10 @@ func (m *mint) spoil(r *recipe, s []byte) ([]byte, error) {
 	case "s-zero":
 		clear(s[half:])
 	case "order":
-		n := m.keys.ec["es"].Curve.Params().N.Bytes()
+		n := m.keys.ec["es"].Params().N.Bytes()
 		return append(append([]byte{}, n...), n...), nil
 	case "s-plus-n":
-		sum := new(big.Int).Add(new(big.Int).SetBytes(s[half:]), m.keys.ec["es"].Curve.Params().N)
+		sum := new(big.Int).Add(new(big.Int).SetBytes(s[half:]), m.keys.ec["es"].Params().N)
 		return append(append([]byte{}, s[:half]...), sum.Bytes()...), nil
 	case "der":
 		return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(s[:half]), new(big.Int).SetBytes(s[half:])})

@@ -14,12 +14,6 @@ import (
 	"time"
 )
 
-// identity is what a valid token says.
-type identity struct {
-	provider string
-	claims   map[string]any
-}
-
 // providers of corpus/policies/main.yaml: key names by issuer.
 var providers = map[string]struct {
 	name string
@@ -56,7 +50,7 @@ func (k *ring) verify(text string, now time.Time) (identity, bool) {
 			continue
 		}
 		if k.signed(key, about.alg, parts[0]+"."+parts[1], signature) {
-			return identity{provider.name, claims}, fitting(header, claims, provider.aud, now)
+			return identity{provider: provider.name, claims: claims}, fitting(header, claims, provider.aud, now)
 		}
 	}
 	return identity{}, false
