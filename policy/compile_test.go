@@ -362,7 +362,7 @@ func TestCompileRefusesProbes(t *testing.T) {
 
 // FuzzCompile gives Compile whatever JSON makes of a Spec.
 func FuzzCompile(f *testing.F) {
-	for _, spec := range []policy.Spec{{}, base(f), parse(f, agno)} {
+	for _, spec := range []policy.Spec{{}, base(f), parse(f, agno), parse(f, agnoPreset), parse(f, full)} {
 		seed, err := json.Marshal(spec)
 		if err != nil {
 			f.Fatal(err)
@@ -394,6 +394,7 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("nobody passes: %s", got)
 		}
 		p.Decide(route, nil, policy.Who{Provider: "a", Claims: map[string]any{"scopes": []any{"x", nil}}})
+		p.Decide(route, nil, policy.Who{Client: "crm", Claims: map[string]any{"scopes": []any{"agents:x:run"}}})
 		if got := p.Decide(route, nil, policy.Who{Anonymous: true}); got.Reason == policy.OK && !isAnonymous(p.Spec(), got.Rule) {
 			t.Fatalf("a request without a credential passes by rule %q", got.Rule)
 		}

@@ -1,9 +1,11 @@
 package v1alpha1_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"sigs.k8s.io/yaml"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -16,6 +18,7 @@ import (
 func TestPolicyCorpusSchema(t *testing.T) {
 	t.Parallel()
 	c := readCRD(t, "agentauthpolicies")
+	said := map[string]bool{}
 	for _, a := range corpus.Load(t) {
 		t.Run(a.Name, func(t *testing.T) {
 			if a.Dropped != "" {
@@ -27,6 +30,11 @@ func TestPolicyCorpusSchema(t *testing.T) {
 			}
 			policy["metadata"].(map[string]any)["namespace"] = "default"
 			errs := c.admit(t.Context(), integers(policy).(map[string]any), nil)
+			for message := range rulesBetween(c.structural) {
+				if slices.ContainsFunc(errs, func(err string) bool { return strings.Contains(err, message) }) {
+					said[message] = true
+				}
+			}
 			switch accepts := len(errs) == 0; {
 			case a.Valid() && !accepts:
 				t.Errorf("the schema refuses a valid policy: %s", strings.Join(errs, "\n"))
@@ -36,6 +44,12 @@ func TestPolicyCorpusSchema(t *testing.T) {
 				t.Errorf("the archive says that a schema cannot see it, and it does: %s", strings.Join(errs, "\n"))
 			}
 		})
+	}
+	for message, path := range rulesBetween(c.structural) {
+		ofCluster := strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.capture") // a file has neither
+		if !said[message] && !ofCluster {
+			t.Errorf("no archive is refused by the rule of %s that says: %s", path, message)
+		}
 	}
 	keys := readCRD(t, "apikeys")
 	for _, a := range corpus.Load(t) {
@@ -52,4 +66,24 @@ func TestPolicyCorpusSchema(t *testing.T) {
 			}
 		}
 	}
+}
+
+// rulesBetween are the messages of all rules between fields, with the field they stand at.
+func rulesBetween(s *schema.Structural) map[string]string {
+	found := map[string]string{}
+	var walk func(s *schema.Structural, path string)
+	walk = func(s *schema.Structural, path string) {
+		for _, rule := range s.XValidations {
+			found[rule.Message] = path
+		}
+		for name, property := range s.Properties {
+			walk(&property, path+"."+name)
+		}
+		if s.Items != nil {
+			walk(s.Items, path+"[]")
+		}
+	}
+	spec := s.Properties["spec"]
+	walk(&spec, "spec")
+	return found
 }
