@@ -34,6 +34,18 @@ func TestExamplesOfDocuments(t *testing.T) {
 	}
 }
 
+// The guides' index is written by hand.
+func TestEveryGuideIsInTheIndex(t *testing.T) {
+	t.Parallel()
+	index := read(t, "docs/guides/README.md")
+	for _, path := range documents(t) {
+		dir, name := filepath.Split(path)
+		if dir == "docs/guides/" && name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/guides/README.md does not lead to %s", name)
+		}
+	}
+}
+
 // compare runs the page and holds its outputs against what was printed.
 func compare(t *testing.T, path string, p page) {
 	t.Helper()
