@@ -52,6 +52,64 @@ func TestNamesInTheCodeAreDocumented(t *testing.T) {
 	}
 }
 
+var (
+	namedTest  = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)`")
+	namedGroup = regexp.MustCompile("`corpus/([\\w-]+)`")
+	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+)
+
+// docs/hardening.md promises tests: each is there, and no group of the attack
+// corpus and no fuzz target is left out.
+func TestHardeningNamesItsTests(t *testing.T) {
+	t.Parallel()
+	page := readFile(t, "docs/hardening.md")
+	named := map[string]bool{}
+	for _, match := range namedTest.FindAllStringSubmatch(page, -1) {
+		folder, name := match[1], match[2]
+		named[folder+"."+name] = true
+		if !slices.Contains(testsIn(t, folder), name) {
+			t.Errorf("docs/hardening.md names %s.%s, which is not there", folder, name)
+		}
+	}
+	for _, match := range namedGroup.FindAllStringSubmatch(page, -1) {
+		named["corpus/"+match[1]] = true
+		if len(files(t, "test/attack/corpus/"+match[1]+".txtar")) == 0 {
+			t.Errorf("docs/hardening.md names corpus/%s, which is not there", match[1])
+		}
+	}
+	for _, path := range files(t, "test/attack/corpus/*.txtar") {
+		if group := "corpus/" + strings.TrimSuffix(filepath.Base(path), ".txtar"); !named[group] {
+			t.Errorf("docs/hardening.md leaves out %s", group)
+		}
+	}
+	for _, path := range goFiles(t) {
+		folder := filepath.Dir(strings.TrimPrefix(path, "../../"))
+		for _, name := range testsOf(readFile(t, strings.TrimPrefix(path, "../../"))) {
+			if strings.HasPrefix(name, "Fuzz") && !named[folder+"."+name] {
+				t.Errorf("docs/hardening.md leaves out %s.%s", folder, name)
+			}
+		}
+	}
+}
+
+// testsIn are the tests and fuzz targets of a folder.
+func testsIn(t *testing.T, folder string) []string {
+	t.Helper()
+	var names []string
+	for _, path := range files(t, folder+"/*_test.go") {
+		names = append(names, testsOf(readFile(t, path))...)
+	}
+	return names
+}
+
+func testsOf(source string) []string {
+	var names []string
+	for _, match := range testFunc.FindAllStringSubmatch(source, -1) {
+		names = append(names, match[1])
+	}
+	return names
+}
+
 // policy.Reasons is written by hand beside the constants.
 func TestReasonsAreListedWhole(t *testing.T) {
 	t.Parallel()
