@@ -3,6 +3,7 @@ package sidecar
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -95,7 +96,7 @@ func TestDecisionsAreForThePodAlone(t *testing.T) {
 	g := start(t, setup{})
 	g.do("GET", "/x", nil)
 	for from, status := range map[string]int{"127.0.0.1:1": 200, "[::1]:1": 200, "10.1.2.3:1": 404, "[2001:db8::1]:1": 404, "": 404} {
-		r := httptest.NewRequest("GET", "/decisions", nil)
+		r := httptest.NewRequest(http.MethodGet, "/decisions", nil)
 		r.RemoteAddr = from
 		w := httptest.NewRecorder()
 		g.sidecar.newAdminServer().Handler.ServeHTTP(w, r)

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ func (s *Sidecar) reload() error {
 	s.noteKeys(now)
 	s.metrics.forget(old, next)
 	s.metrics.lastReload.Set(float64(now.Unix()))
-	s.log.Info("policy and keys are in force", "policy", next.Name, "revision", next.Revision, "mode", next.mode(), keyCounts(next, now))
+	s.log.Info("policy and keys are in force", "policy", next.Name, "revision", next.Revision, "mode", next.mode(), "keys", keyCounts(next, now))
 	for _, warning := range next.Warnings {
 		s.log.Warn("policy or key looks unintended", "policy", next.Name, "detail", warning)
 	}
@@ -152,12 +151,12 @@ func loadedKeys(in *site, now time.Time) map[string][]string {
 }
 
 // keyCounts says how many keys of each provider are in force, for the log.
-func keyCounts(in *site, now time.Time) slog.Attr {
-	var counts []any
+func keyCounts(in *site, now time.Time) map[string]int {
+	counts := map[string]int{}
 	for _, p := range in.Verifier.State(now) {
-		counts = append(counts, slog.Int(p.Name, p.Keys))
+		counts[p.Name] = p.Keys
 	}
-	return slog.Group("keys", counts...)
+	return counts
 }
 
 // noteKeys tells the metrics which keys are loaded.
