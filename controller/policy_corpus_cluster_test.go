@@ -59,7 +59,7 @@ func TestPolicyCorpusCluster(t *testing.T) {
 			t.Errorf("%s: Accepted is %s: %s", a.Name, got.Status, got.Message)
 		}
 		for _, text := range a.Errors {
-			if !strings.Contains(got.Message, text) {
+			if got.Reason != v1alpha1.ReasonNotSupportedYet && !strings.Contains(got.Message, text) {
 				disagreements++
 				t.Errorf("%s: the condition says %s, and not %s", a.Name, got.Message, text)
 			}

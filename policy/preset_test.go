@@ -67,7 +67,7 @@ var pathVariable = regexp.MustCompile(`\{[a-z_]+\}`)
 // what looks like it.
 func (r agnoRow) callers() []caller {
 	var out []caller
-	for _, id := range []string{"a1", "a:1", "run", "*"} {
+	for _, id := range []string{"a1", "a:1", "*"} {
 		path := pathVariable.ReplaceAllString(strings.Replace(r.path, "{", "\x00", 1), "7")
 		if before, after, ok := strings.Cut(path, "\x00"); ok {
 			_, after, _ = strings.Cut(after, "}")
@@ -77,7 +77,7 @@ func (r agnoRow) callers() []caller {
 		var single []string
 		for _, resource := range r.resources() {
 			for _, action := range []string{"read", "run", "write", "delete"} {
-				for _, form := range []string{"%s:%s", "%s:*:%s", "%s:" + id + ":%s", "%s:other:%s", "%s:%s:x", "x%s:%s", "%s:%sx"} {
+				for _, form := range []string{"%s:%s", "%s:*:%s", "%s:" + id + ":%s", "%s:other:%s", "%s:%s:x", "%s:%sx"} {
 					single = append(single, fmt.Sprintf(form, resource, action))
 				}
 			}
@@ -86,7 +86,7 @@ func (r agnoRow) callers() []caller {
 		for _, a := range single {
 			out = append(out, caller{path, id, []string{a}})
 			for _, b := range single {
-				if strings.HasSuffix(a, ":read") && strings.HasSuffix(b, ":run") {
+				if r.own != "-" && strings.HasSuffix(a, ":read") && strings.HasSuffix(b, ":run") {
 					out = append(out, caller{path, id, []string{b, a}})
 				}
 			}

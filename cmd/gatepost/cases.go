@@ -69,7 +69,15 @@ func testCommand() *cobra.Command {
 		Short: "Judge requests against a policy, without a cluster",
 		Long: `Judge the requests of a file against a policy and compare with what the file
 expects. The judgement is the sidecar's own code. Exit code 1 says that a case
-came out otherwise, 2 that a file could not be read or a policy is not valid.`,
+came out otherwise, 2 that a file could not be read or a policy is not valid.
+
+The file:
+  policy: policy.yaml
+  cases:
+  - name: a teacher may run an agent
+    request: {method: POST, path: /agents/a1/runs, headers: {X-Tenant-ID: t1}}
+    principal: {provider: laravel, claims: {role: teacher}}  # or {apiKey: crm}; none: no credential
+    expect: {reason: ok, rule: run}                          # with insufficient_scope also scopes: [...]`,
 		Example: "  gatepost policy test -f cases.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
