@@ -27,25 +27,31 @@ type compact struct {
 // extension is understood here, RFC 7515 section 4.1.11). A bad alg or typ is
 // left to the reasons that are theirs.
 func parseCompact(text string) (*compact, bool) {
+	token, payload, ok := openCompact(text)
+	if !ok {
+		return nil, false
+	}
+	token.claims, ok = decodePart(payload, isClaimName)
+	return token, ok
+}
+
+// openCompact is parseCompact without a look at the payload.
+func openCompact(text string) (token *compact, payload string, ok bool) {
 	first := strings.IndexByte(text, '.')
 	last := strings.LastIndexByte(text, '.')
 	if first <= 0 || last-first < 2 || strings.IndexByte(text[first+1:last], '.') >= 0 {
-		return nil, false
+		return nil, "", false
 	}
 	signature, ok := decodeBase64(text[last+1:])
 	if !ok {
-		return nil, false
+		return nil, "", false
 	}
 	header, ok := decodePart(text[:first], isHeaderName)
 	if !ok {
-		return nil, false
+		return nil, "", false
 	}
-	claims, ok := decodePart(text[first+1:last], isClaimName)
-	if !ok {
-		return nil, false
-	}
-	token := &compact{claims: claims, signed: []byte(text[:last]), signature: signature}
-	return token, token.readHeader(header)
+	token = &compact{signed: []byte(text[:last]), signature: signature}
+	return token, text[first+1 : last], token.readHeader(header)
 }
 
 // decodePart reads one part as a JSON object whose registered names are written

@@ -46,3 +46,30 @@ func RefusesAddress(address string, loopback bool, own ...netip.Addr) bool {
 	gate := addressGate{loopback: loopback, forbidden: own}
 	return gate.control("tcp", address, nil) != nil
 }
+
+// SignedBy reports whether the text is a compact JWS, of whatever payload, that
+// one of the algorithms and one of the keys verify: the way of Verify up to the
+// claims.
+func SignedBy(set *KeySet, algs []string, text string) bool {
+	token, payload, ok := openCompact(text)
+	if !ok {
+		return false
+	}
+	if _, ok := decodeBase64(payload); !ok {
+		return false
+	}
+	var allowed algorithmSet
+	for _, name := range algs {
+		allowed = allowed.with(algorithmNamed(name))
+	}
+	attempt := &attempt{compact: token, trials: maxTrials}
+	key, _ := attempt.signer(set)
+	return key != nil && allowed.has(token.alg)
+}
+
+// Checks reports whether the one key of the set verifies the signature of a
+// message by an algorithm.
+func Checks(set *KeySet, alg string, message, signature []byte) bool {
+	check := set.keys[0].check(algorithmNamed(alg))
+	return check != nil && check.verify(message, signature)
+}

@@ -30,6 +30,7 @@ var (
 	errKeyEncoding  = errors.New("a number of the key is not base64url of the right length")
 	errRSASize      = fmt.Errorf("an RSA modulus must have %d to %d bits", minRSABits, maxRSABits)
 	errRSAExponent  = fmt.Errorf("an RSA exponent must be odd, at least %d and at most %d", minRSAExponent, maxRSAExponent)
+	errRSAWeak      = errors.New("the RSA modulus was made by a generator whose keys can be factored (CVE-2017-15361): make a new key")
 	errPointOffside = errors.New("the point is not on the curve")
 )
 
@@ -159,6 +160,9 @@ func readRSA(document map[string]any) (publicKey, error) {
 func checkRSA(key *rsa.PublicKey) error {
 	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits || key.N.Bit(0) == 0 {
 		return errRSASize
+	}
+	if isROCA(key.N) {
+		return errRSAWeak
 	}
 	if key.E < minRSAExponent || key.E > maxRSAExponent || key.E%2 == 0 {
 		return errRSAExponent

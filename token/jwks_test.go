@@ -41,6 +41,20 @@ func weakRSA(t *testing.T, bits int) map[string]any {
 	return map[string]any{"kty": "RSA", "kid": "bad", "e": "AQAB", "n": base64.RawURLEncoding.EncodeToString(n.Bytes())}
 }
 
+// rocaModulus is 65537 modulo every prime below 168, as those of CVE-2017-15361
+// are powers of it, and has 2048 bits.
+func rocaModulus() *big.Int {
+	product := big.NewInt(2)
+	for candidate := int64(3); candidate < 168; candidate += 2 {
+		if prime := big.NewInt(candidate); prime.ProbablyPrime(10) {
+			product.Mul(product, prime)
+		}
+	}
+	modulus := new(big.Int).Lsh(big.NewInt(1), 2047)
+	modulus.Sub(modulus, new(big.Int).Mod(modulus, product))
+	return modulus.Add(modulus, product).Add(modulus, big.NewInt(65537))
+}
+
 // TestJWKSFilters is D7: the bad key goes, the good one stays.
 func TestJWKSFilters(t *testing.T) {
 	good := generate(t, "ES256", "good")
@@ -69,6 +83,8 @@ func TestJWKSFilters(t *testing.T) {
 		"RSA with an exponent over 2^31":       {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{0x80, 0, 0, 1})}), false},
 		"RSA with an exponent of five bytes":   {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{1, 0, 0, 0, 1})}), false},
 		"RSA with an even modulus":             {jwkWith(t, rsaKey, map[string]any{"n": b64(append(make([]byte, 0), append([]byte{0x80}, make([]byte, 255)...)...))}), false},
+		"RSA that can be factored (ROCA)":      {jwkWith(t, rsaKey, map[string]any{"n": b64(rocaModulus().Bytes())}), false},
+		"RSA that almost looks like it":        {jwkWith(t, rsaKey, map[string]any{"n": b64(new(big.Int).Add(rocaModulus(), big.NewInt(2)).Bytes())}), true},
 		"RSA without modulus":                  {jwkWith(t, rsaKey, map[string]any{"n": nil}), false},
 		"RSA with padding in the modulus":      {jwkWith(t, rsaKey, map[string]any{"n": jwkWith(t, rsaKey, nil)["n"].(string) + "=="}), false},
 		"RSA with a line break in the modulus": {jwkWith(t, rsaKey, map[string]any{"n": jwkWith(t, rsaKey, nil)["n"].(string)[:100] + "\n" + jwkWith(t, rsaKey, nil)["n"].(string)[100:]}), false},

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -11,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -119,6 +121,32 @@ func TestMalformedPaddings(t *testing.T) {
 		"a digest of another length":           {encode([]byte{0, 1}, full+1, good[:len(good)-1]), policy.SignatureInvalid},
 	} {
 		t.Run(name, func(t *testing.T) { wantReason(t, verify(t, v, resigned(text, tc.signature)), tc.want) })
+	}
+}
+
+// TestSaltLength is T6 for PS*: RFC 7518 section 3.5 wants a salt as long as the
+// hash.
+func TestSaltLength(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(t, err)
+	der := x509.MarshalPKCS1PrivateKey(private)
+	for alg, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
+		key, err := token.ParsePrivate(alg, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: der}))
+		must(t, err)
+		v := verifier(t, provider(t, "public", nil, key))
+		text := mint(t, key, nil, claims(nil))
+		digest := hash.New()
+		digest.Write([]byte(text[:strings.LastIndexByte(text, '.')]))
+		for salt, want := range map[int]policy.Reason{
+			hash.Size(): policy.OK, hash.Size() - 1: policy.SignatureInvalid, hash.Size() + 1: policy.SignatureInvalid,
+			20: policy.SignatureInvalid, 1: policy.SignatureInvalid,
+		} {
+			t.Run(fmt.Sprintf("%s with a salt of %d bytes", alg, salt), func(t *testing.T) {
+				signature, err := rsa.SignPSS(rand.Reader, private, hash, digest.Sum(nil), &rsa.PSSOptions{SaltLength: salt})
+				must(t, err)
+				wantReason(t, verify(t, v, resigned(text, signature)), want)
+			})
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package token
 import (
 	"crypto"
 	"crypto/hmac"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"hash"
+	"strings"
 	"sync"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -140,12 +142,13 @@ func (c *hmacCheck) verify(signed, signature []byte) bool {
 	return hmac.Equal(state.mac.Sum(state.sum[:0]), signature)
 }
 
-// publicCheck leaves the signature to jwx, after the length, which some
-// algorithms would not look at.
+// publicCheck leaves the signature to jwx, after what jwx does not look at: the
+// length, and for PS* that of the salt.
 type publicCheck struct {
 	verifier jws.Verifier
 	key      any
 	size     int
+	salted   crypto.Hash // of PS*; 0: another algorithm
 }
 
 func newPublicCheck(alg string, key any, size int) (*publicCheck, error) {
@@ -153,9 +156,32 @@ func newPublicCheck(alg string, key any, size int) (*publicCheck, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making verifier: %w", err)
 	}
-	return &publicCheck{verifier: verifier, key: key, size: size}, nil
+	check := &publicCheck{verifier: verifier, key: key, size: size}
+	if strings.HasPrefix(alg, "PS") {
+		check.salted = algorithms[algorithmNamed(alg)].hash
+	}
+	return check, nil
 }
 
 func (c *publicCheck) verify(signed, signature []byte) bool {
-	return len(signature) == c.size && c.verifier.Verify(signed, signature, c.key) == nil
+	if len(signature) != c.size {
+		return false
+	}
+	if c.salted != 0 {
+		return c.verifyPSS(signed, signature)
+	}
+	return c.verifier.Verify(signed, signature, c.key) == nil
+}
+
+// verifyPSS wants a salt as long as the hash (RFC 7518 section 3.5); jwx takes
+// one of any length.
+func (c *publicCheck) verifyPSS(signed, signature []byte) bool {
+	key, ok := c.key.(*rsa.PublicKey)
+	if !ok {
+		return false
+	}
+	digest := c.salted.New()
+	digest.Write(signed)
+	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+	return rsa.VerifyPSS(key, c.salted, digest.Sum(nil), signature, options) == nil
 }
