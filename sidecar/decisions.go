@@ -22,7 +22,8 @@ type denial struct {
 	Rule     string        `json:"rule,omitempty"`
 	Policy   string        `json:"policy,omitempty"`
 	Provider string        `json:"provider,omitempty"`
-	KID      string        `json:"kid,omitempty"` // of a loaded key
+	KID      string        `json:"kid,omitempty"`    // of a loaded key
+	Client   string        `json:"client,omitempty"` // of a known API key
 	Method   string        `json:"method,omitempty"`
 	Path     string        `json:"path,omitempty"` // raw, at most maxLogged bytes
 	Status   int           `json:"status"`
@@ -72,7 +73,7 @@ func (x *exchange) denial(at time.Time) (denial, bool) {
 	}
 	kept := denial{
 		ID: x.id(), Time: at.UTC(), Decision: x.decision, Reason: x.reason, Rule: x.rule,
-		Provider: x.outcome.Provider, KID: x.outcome.KID, Status: x.w.status,
+		Provider: x.outcome.Provider, KID: x.outcome.KID, Client: x.client, Status: x.w.status,
 		Method: strings.Clone(x.method()), Path: strings.Clone(x.path()), // not the whole head for a part of it
 	}
 	if in := x.site(); in != nil {

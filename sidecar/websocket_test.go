@@ -152,3 +152,53 @@ func TestDrainCutsOffWebSockets(t *testing.T) {
 		t.Errorf("the log does not say why the WebSocket ended:\n%s", g.logs)
 	}
 }
+
+// One side may end its direction while the other goes on, and close frames pass
+// as they are: the guard is no party to the WebSocket.
+func TestWebSocketsEndAsTheirSidesSay(t *testing.T) {
+	type side struct {
+		conn *net.TCPConn
+		in   io.Reader
+	}
+	ours, theirs := frame(8, "\x0f\xa1bye"), frame(8, "\x03\xf3") // 4001 and 1011
+	for name, leaves := range map[string]func(client, agent side) (first, second side){
+		"the client leaves first": func(client, agent side) (side, side) { return client, agent },
+		"the agent leaves first":  func(client, agent side) (side, side) { return agent, client },
+	} {
+		t.Run(name, func(t *testing.T) {
+			joined, done := make(chan side), make(chan struct{})
+			g := start(t, setup{agent: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, buffered, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+				tcp, _ := conn.(*net.TCPConn)
+				joined <- side{tcp, buffered}
+				<-done
+			})})
+			defer close(done)
+			conn, in, res := g.handshake("", "Authorization", bearer(teacher(t)))
+			if res.status != http.StatusSwitchingProtocols {
+				t.Fatal(res.status)
+			}
+			tcp, _ := conn.(*net.TCPConn)
+			first, second := leaves(side{tcp, in}, <-joined)
+			_, _ = first.conn.Write(ours)
+			if err := first.conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(second.in); err != nil || !bytes.Equal(got, ours) {
+				t.Errorf("the other side got %q, %v, want %q and the end", got, err, ours)
+			}
+			_, _ = second.conn.Write(theirs) // its own direction is still open
+			if err := second.conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(first.in); err != nil || !bytes.Equal(got, theirs) {
+				t.Errorf("the first got back %q, %v, want %q and the end", got, err, theirs)
+			}
+		})
+	}
+}
