@@ -28,10 +28,13 @@ func (s *site) newPersona(v *token.Verified) *persona {
 	if !v.Valid() {
 		return nil
 	}
-	made := &persona{subject: hashSubject(s.logKey, v.Subject())}
+	made := &persona{subject: hashSubject(s.logKey, v.Subject()), headers: make([]field, 0, len(s.outputs))}
+	values := make([]string, 0, len(s.outputs)) // of all headers: thousands of tokens are remembered
 	for i := range s.outputs {
 		if text := s.outputs[i].text(v); text != "" {
-			made.headers = append(made.headers, field{s.outputs[i].header, []string{escape(text)}})
+			n := len(values)
+			values = append(values, escape(text))
+			made.headers = append(made.headers, field{s.outputs[i].header, values[n : n+1 : n+1]})
 		}
 	}
 	return made
