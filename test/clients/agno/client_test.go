@@ -48,7 +48,8 @@ func TestTheClientInNode(t *testing.T) {
 	s.on("a bad signature starts no refresh", testNoRefresh)
 	s.on("a token that stays expired is refreshed once and no loop starts", testNoLoop)
 	s.on("sendMessage shows the sidecar's words and the way round works", testWayRound)
-	s.on("the calls of the managers do not refresh", testManagers)
+	s.on("which calls refresh by themselves, and which do not", testWhichRefresh)
+	s.on("resumeRun does not refresh", testResume)
 	s.on("fetch with the example's token source", testCall)
 	s.on("where /health is guarded too, it refreshes for the calls after it", testGuardedHealth)
 }
@@ -161,15 +162,51 @@ func testWayRound(s *stage) {
 	}
 }
 
-func testManagers(s *stage) {
-	got := s.client(expired, step("fetchMemories"), step("renameSession"), step("refresh"), step("fetchMemories"))
-	for i, want := range []string{"Failed to fetch memories: Unauthorized", "Failed to update session: Unauthorized", "", ""} {
-		if got.Steps[i].Error != want {
-			s.t.Errorf("step %d: %q, want %q", i, got.Steps[i].Error, want)
+// refreshing are the calls of the client that refresh by themselves, as the guide
+// lists them; others is one of each kind that do not.
+var (
+	refreshing = [][]string{{"fetchAgents"}, {"fetchTeams"}, {"fetchMetrics"}, {"refreshMetrics"}}
+	others     = [][]string{
+		{"fetchSessions"},
+		{"getSessionById", "s-1"},
+		{"renameSession", "s-1", "x"},
+		{"fetchMemories"},
+		{"getKnowledgeConfig"},
+		{"listEvalRuns"},
+		{"fetchTraces"},
+		{"fetchSchedules"},
+		{"fetchApprovals"},
+		{"fetchComponents"},
+	}
+)
+
+func testWhichRefresh(s *stage) {
+	var steps [][]string
+	for _, call := range refreshing {
+		steps = append(steps, step("expire"), call)
+	}
+	got := s.client(good, steps...)
+	if got.Callbacks != len(refreshing) {
+		s.t.Errorf("%d calls refreshed of %v", got.Callbacks, refreshing)
+	}
+	got = s.client(expired, others...)
+	for i, call := range others {
+		if text := got.Steps[i].Error; !strings.HasPrefix(text, "Failed to ") || !strings.HasSuffix(text, ": Unauthorized") {
+			s.t.Errorf("%v: %q, want the client's words for an expired token", call, text)
 		}
 	}
 	if got.Callbacks != 0 {
-		s.t.Errorf("onTokenExpired called %d times, want none", got.Callbacks)
+		s.t.Errorf("%d of %v called onTokenExpired; the guide says that none does", got.Callbacks, others)
+	}
+}
+
+func testResume(s *stage) {
+	var got told
+	s.scene("client", map[string]any{"endpoint": s.URL, "first": expired, "second": good, "steps": []any{
+		[]any{"resumeRun", map[string]any{"runId": "r-1", "sessionId": "s-1"}},
+	}}, &got)
+	if diff := cmp.Diff([]string{"Error: Token has expired"}, got.Errors); diff != "" || got.Callbacks != 0 || got.Steps[0].Error != "" {
+		s.t.Errorf("%+v (-want +got):\n%s", got, diff)
 	}
 }
 

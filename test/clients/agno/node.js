@@ -32,12 +32,12 @@ export function backend(secret) {
   };
 }
 
-/** Plays the steps one after the other, and tells what each came to. */
-async function play(steps, acts) {
+/** Plays the steps one after the other, the client's own calls among them, and tells what each came to. */
+async function play(steps, acts, client) {
   const told = [];
   for (const [name, ...args] of steps) {
     try {
-      told.push({ value: (await acts[name](...args)) ?? null });
+      told.push({ value: (await (acts[name] ?? client[name].bind(client))(...args)) ?? null });
     } catch (error) {
       told.push({ error: error.message });
     }
@@ -61,18 +61,14 @@ export const scenes = {
     });
     const errors = [], shown = [];
     client.on("message:error", (text) => errors.push(text));
+    client.on("run:resume:error", ({ message }) => errors.push(message));
     client.on("message:update", (all) => all.at(-1)?.role === "agent" && shown.push(all.at(-1).content));
     const reloaded = () => new Promise((ok) => {
       client.once("message:refreshed", ok);
       client.on("message:error", (text) => text.startsWith("Session refresh failed") && ok());
     });
     const told = await play(steps, {
-      initialize: () => client.initialize(),
-      checkStatus: () => client.checkStatus(),
-      fetchAgents: () => client.fetchAgents(),
-      fetchMemories: () => client.fetchMemories(),
-      renameSession: () => client.updateSession("s-1", { session_name: "x" }),
-      sendMessage: (text) => client.sendMessage(text),
+      expire: () => client.updateConfig({ authToken: site.token({ age: 120 }) }),
       async sendAndReload(text) {
         const end = reloaded();
         await client.sendMessage(text);
@@ -94,7 +90,7 @@ export const scenes = {
       },
       call: async (path) => (await callAgent(tokens, endpoint + path)).status,
       messages: () => client.getMessages().map(({ role, content }) => ({ role, content })),
-    });
+    }, client);
     return { steps: told, callbacks, fetched, errors, shown };
   },
 };

@@ -84,10 +84,11 @@ func testReadable(s *stage) {
 	s.wants(s.fetch("pages", "/config", bearing(ok)), 403, "Insufficient permissions", "www-authenticate", "")
 	s.wants(s.fetch("pages", "/memories", bearing(ok)), 403, "Insufficient permissions",
 		"www-authenticate", `Bearer error="insufficient_scope", scope="memories:read"`)
+	s.wants(s.fetch("pages", "//agents", bearing(ok)), 400, "Invalid request") // an endpoint with a slash at its end
 	if got := s.fetch("pages", "/agents", bearing(ok)); got.Status != 200 || !strings.Contains(got.Text, "Echo") {
 		s.t.Errorf("the honest twin: %+v", got)
 	}
-	live.Figure("refusals_read_by_the_page", 5, "answers")
+	live.Figure("refusals_read_by_the_page", 6, "answers")
 }
 
 func testReadable429(s *stage) {
