@@ -6,8 +6,9 @@ import "strings"
 const cookieHeader = "Cookie"
 
 // cookieValues are the values of the cookie with this name in the lines of a
-// Cookie header, RFC 6265 section 4.2.1. Whatever a lenient reader could take
-// for that cookie counts too, so that there are then several: see nameIn.
+// Cookie header, RFC 6265 section 4.2.1. What only a lenient reader takes for
+// that cookie (see nameIn) counts twice, so that there are several: it is never
+// the one that is believed.
 func cookieValues(lines []string, name string) []string {
 	var values []string
 	for _, line := range lines {
@@ -15,7 +16,8 @@ func cookieValues(lines []string, name string) []string {
 			if at := nameIn(pair, name); at >= 0 {
 				_, value, _ := strings.Cut(pair[at:], "=")
 				values = append(values, strings.Trim(value, " \t"))
-				if nameIn(pair[at+len(name):], name) >= 0 {
+				plain := strings.HasPrefix(strings.TrimLeft(pair, " \t"), name+"=")
+				if !plain || nameIn(pair[at+len(name):], name) >= 0 {
 					values = append(values, "")
 				}
 			}
