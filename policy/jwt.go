@@ -55,7 +55,7 @@ type TokenHeader struct {
 	// +kubebuilder:validation:MaxLength=128
 	Name string `json:"name"`
 
-	// valuePrefix stands before the token, for example "Bearer "; its letters are compared without case.
+	// valuePrefix stands before the token, for example "Bearer "; its letters are compared without case. With the name Cookie it is the cookie's name and an equals sign, for example "session=".
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	ValuePrefix string `json:"valuePrefix,omitempty"`
