@@ -8,9 +8,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"testing"
 
 	"gatepost.dev/gatepost/policy"
@@ -121,6 +123,9 @@ func TestPublicKeyAsSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix})
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	must(t, err)
 	v := verifier(t, provider(t, "public", nil, key))
 	wantReason(t, verify(t, v, mint(t, key, nil, claims(nil))), policy.OK)
 
@@ -133,6 +138,9 @@ func TestPublicKeyAsSecret(t *testing.T) {
 		"PKCS #1 PEM":             pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&private.PublicKey)}),
 		"JWK":                     jwk,
 		"JWKS":                    jwks,
+		"certificate in DER":      certificate,
+		"x5c":                     []byte(base64.StdEncoding.EncodeToString(certificate)),
+		"SSH":                     sshKey(&private.PublicKey),
 		"modulus":                 private.N.Bytes(),
 	} {
 		for _, alg := range []string{"HS256", "RS256"} {
@@ -148,7 +156,7 @@ func TestPublicKeyAsSecret(t *testing.T) {
 				wantReason(t, got, want)
 			})
 		}
-		if name == "modulus" {
+		if name == "modulus" || name == "x5c" { // they look like any bytes
 			continue
 		}
 		t.Run("the "+name+" is refused as a secret", func(t *testing.T) {
@@ -157,6 +165,45 @@ func TestPublicKeyAsSecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sshKey is the key in a line of authorized_keys (RFC 4253 section 6.6).
+func sshKey(key *rsa.PublicKey) []byte {
+	var blob []byte
+	for _, field := range [][]byte{[]byte("ssh-rsa"), big.NewInt(int64(key.E)).Bytes(), append([]byte{0}, key.N.Bytes()...)} {
+		blob = append(binary.BigEndian.AppendUint32(blob, uint32(len(field))), field...)
+	}
+	return []byte("ssh-rsa " + base64.StdEncoding.EncodeToString(blob) + " someone@example")
+}
+
+// TestPointAsSecret is T2 for a curve: neither the point nor its JWK is a secret.
+func TestPointAsSecret(t *testing.T) {
+	key := generate(t, "ES256", "e")
+	jwk := jwkWith(t, key, nil)
+	x, y := base64Bytes(t, jwk["x"]), base64Bytes(t, jwk["y"])
+	v := verifier(t, provider(t, "public", nil, key))
+	wantReason(t, verify(t, v, mint(t, key, nil, claims(nil))), policy.OK)
+	for name, secret := range map[string][]byte{
+		"point":            append(append([]byte{4}, x...), y...),
+		"compressed point": append([]byte{2 + y[31]&1}, x...),
+		"coordinate":       x,
+		"JWK":              public(t, key).JWK,
+	} {
+		t.Run("HMAC with the "+name, func(t *testing.T) {
+			text := raw64(`{"alg":"HS256","kid":"e"}`) + "." + raw64(payload(t))
+			mac := hmac.New(sha256.New, secret)
+			mac.Write([]byte(text))
+			wantReason(t, verify(t, v, text+"."+base64.RawURLEncoding.EncodeToString(mac.Sum(nil))), policy.AlgNotAllowed)
+		})
+	}
+}
+
+func base64Bytes(t *testing.T, value any) []byte {
+	t.Helper()
+	text, _ := value.(string)
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	must(t, err)
+	return data
 }
 
 // TestSecretReadTwoWays is T4: the bytes of the data key are the secret.

@@ -20,6 +20,7 @@ func TestForm(t *testing.T) {
 	good := signedParts(t, key, head, body)
 	part := strings.Split(good, ".")
 	jsonJWS := fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, body, head, part[2])
+	tildes := strings.Replace(payload(t), "{", `{"x":"~~~?>>>???",`, 1) // both letters that the alphabets differ in
 	general := fmt.Sprintf(`{"payload":%q,"signatures":[{"protected":%q,"signature":%q}]}`, body, head, part[2])
 
 	for name, tc := range map[string]struct {
@@ -47,6 +48,16 @@ func TestForm(t *testing.T) {
 		"its twin without padding":               {signedParts(t, key, raw64(`{"alg":"HS256" }`), body), policy.OK},
 		"the standard alphabet in the signature": {head + "." + body + "." + standard(part[2]), policy.MalformedToken},
 		"spare bits in the signature":            {spareBits(good), policy.MalformedToken},
+		"spare bits in the header, signed":       {signedParts(t, key, spareBits(raw64(`{"alg":"HS256" }`)), body), policy.MalformedToken},
+		"spare bits in the payload, signed":      {signedParts(t, key, head, spareBits(raw64(payload(t)+spare(payload(t))))), policy.MalformedToken},
+		"their twin without spare bits":          {signedParts(t, key, head, raw64(payload(t)+spare(payload(t)))), policy.OK},
+		"the standard alphabet in the payload":   {signedParts(t, key, head, strings.NewReplacer("-", "+", "_", "/").Replace(raw64(tildes))), policy.MalformedToken},
+		"its twin in base64url":                  {signedParts(t, key, head, raw64(tildes)), policy.OK},
+		"padding on the payload, signed":         {signedParts(t, key, head, raw64(payload(t)+spare(payload(t)))+"="), policy.MalformedToken},
+		"a tab within":                           {good[:10] + "\t" + good[10:], policy.MalformedToken},
+		"a carriage return behind":               {good + "\r", policy.MalformedToken},
+		"a payload that is an array":             {signed(t, key, `{"alg":"HS256"}`, `[`+payload(t)+`]`), policy.MalformedToken},
+		"a payload that is null":                 {signed(t, key, `{"alg":"HS256"}`, `null`), policy.MalformedToken},
 		"a signature of one letter":              {head + "." + body + ".A", policy.MalformedToken},
 		"a blank within":                         {good[:10] + " " + good[10:], policy.MalformedToken},
 		"a blank in front":                       {" " + good, policy.MalformedToken},
@@ -64,12 +75,16 @@ func TestForm(t *testing.T) {
 // something to see.
 func standard(part string) string { return "+/" + part[2:] }
 
-// spareBits sets the unused low bits of the last letter of a 32-byte signature.
+// spareBits sets an unused low bit of the last letter of a part that has some.
 func spareBits(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
 	return text[:len(text)-1] + string(alphabet[last|1])
 }
+
+// spare is as many blanks as make the encoded text end in a letter with spare
+// bits.
+func spare(text string) string { return strings.Repeat(" ", (3-len(text)%3+2)%3) }
 
 // TestStrictJSON is T13 and the JSON of T14.
 func TestStrictJSON(t *testing.T) {
