@@ -91,6 +91,9 @@ func CheckAPIKey(s APIKeySpec) error {
 		c.fail("spec.clientID", "%q is a word of the metrics: choose another", s.ClientID)
 	}
 	c.apiKeyValues("spec.values", s.Values)
+	for i, scope := range s.Scopes {
+		c.keyText(at("spec.scopes", i), scope)
+	}
 	c.texts("spec.scopes", s.Scopes, 64, scopeForm)
 	c.count("spec.claims", len(s.Claims), 0, 16)
 	for _, name := range slices.Sorted(maps.Keys(s.Claims)) {
@@ -123,6 +126,9 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 			lasting++
 			continue
 		}
+		if c.keyText(field+".expiresAt", *v.ExpiresAt) {
+			continue
+		}
 		if _, err := time.Parse(time.RFC3339, *v.ExpiresAt); err != nil || len(*v.ExpiresAt) > 64 {
 			c.fail(field+".expiresAt", "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", *v.ExpiresAt)
 		}
@@ -144,6 +150,9 @@ func (c *checker) keyText(field, s string) bool {
 }
 
 func (c *checker) apiKeyClaim(field, name, value string) {
+	if c.keyText(field, name) {
+		return
+	}
 	c.text(field, name, textForm{most: 256})
 	switch name {
 	case "scope", "scopes":

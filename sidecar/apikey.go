@@ -72,7 +72,7 @@ func (p *headerPlan) reserve(k *keyGuard, clientHeader string) {
 func (s *site) newClientPersona(client *apikey.Client, header string) *persona {
 	subject, _ := client.Claims["sub"].(string)
 	made := &persona{subject: hashSubject(s.logKey, subject)}
-	made.headers = append(made.headers, field{header, []string{escape(client.ID)}})
+	made.headers = append(made.headers, field{header, []string{client.ID}})
 	for i := range s.outputs {
 		if text := s.outputs[i].ofClient(client.Claims); text != "" {
 			made.headers = append(made.headers, field{s.outputs[i].header, []string{escape(text)}})

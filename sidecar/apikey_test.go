@@ -64,7 +64,7 @@ func keyDocument(client, more string, keys ...apikey.Key) string {
 func TestAPIKeysAreJudged(t *testing.T) {
 	crm, second, batch, off, foreign, stranger := newKey(t), newKey(t), newKey(t), newKey(t), newKey(t), newKey(t)
 	old := newKey(t)
-	expired := strings.Replace(keyDocument("old", "", old), "'}", "', expiresAt: 2026-01-01T00:00:00Z}", 1)
+	expired := strings.Replace(keyDocument("old", "", old, newKey(t), newKey(t)), "'}", "', expiresAt: 2026-01-01T00:00:00Z}", 1) // two are live
 	unselected := strings.Replace(keyDocument("foreign", "", foreign), "team: chat", "team: other", 1)
 	g := start(t, setup{policy: fmt.Sprintf(keyPolicy, "") + keyRules +
 		keyDocument("crm", "  scopes: ['agents:run']\n  claims: {tenant_id: t-1}\n", crm, second) +
