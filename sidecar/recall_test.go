@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,5 +68,25 @@ func TestRecallDecidesNothing(t *testing.T) {
 				t.Errorf("%s: %d, want %d", target, got, want)
 			}
 		}
+	}
+}
+
+// Tokens share places, but a thousand of them hardly drive each other out.
+func TestRecallHoldsAThousandTokens(t *testing.T) {
+	g, now := start(t, setup{}), time.Now()
+	const tokens = 1000
+	first := make(map[string]judgement, tokens)
+	for i := range tokens {
+		text := mint(t, map[string]any{"role": "teacher", "sub": "u-" + strconv.Itoa(i)})
+		first[text] = g.ask(text, now)
+	}
+	recalled := 0
+	for text, before := range first {
+		if again := g.ask(text, now); again.outcome.Verified == before.outcome.Verified && again.Reason == policy.OK {
+			recalled++
+		}
+	}
+	if recalled < tokens*95/100 {
+		t.Errorf("%d of %d tokens are recalled", recalled, tokens)
 	}
 }
