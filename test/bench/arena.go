@@ -24,8 +24,11 @@ const (
 kind: AgentAuthPolicy
 metadata: {name: plain}
 spec:
-  exemptions:
-  - {methods: [POST], path: /agent}
+  authorization:
+    rules:
+    - name: run
+      operation: {methods: [POST], paths: [{value: /agent}]}
+      principal: {anonymous: true}
 `
 	policyToken = `apiVersion: gatepost.dev/v1alpha1
 kind: AgentAuthPolicy

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -23,8 +24,10 @@ type contender struct {
 	pid     int
 	// requests are whole HTTP/1.1 requests, sent in turn.
 	requests [][]byte
-	// costs holds, for each turn, CPU microseconds per answered request.
+	// costs holds, for each pair, CPU microseconds per answered request.
 	costs []float64
+	// ratios holds, for each pair, its cost divided by that of its rival.
+	ratios []float64
 }
 
 // check makes sure that what is measured is what is meant: a 200 with the
@@ -37,22 +40,43 @@ func (c *contender) check(ctx context.Context) error {
 	return err
 }
 
-// turn drives the contender for one turn and keeps its cost.
-func (c *contender) turn(ctx context.Context, s settings) error {
+// pair measures c against a rival in the order rival, c, c, rival, so that a
+// drift of the machine hits both alike.
+func (c *contender) pair(ctx context.Context, rival *contender, s settings) error {
+	var own, other float64
+	for _, turn := range []struct {
+		of  *contender
+		sum *float64
+	}{{rival, &other}, {c, &own}, {c, &own}, {rival, &other}} {
+		cost, err := turn.of.turn(ctx, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", turn.of.name, err)
+		}
+		*turn.sum += cost / 2
+	}
+	c.costs, c.ratios = append(c.costs, own), append(c.ratios, own/other)
+	rival.costs = append(rival.costs, other)
+	return nil
+}
+
+// turn drives the contender once and returns CPU microseconds per request.
+func (c *contender) turn(ctx context.Context, s settings) (float64, error) {
 	before, err := cpuTime(c.pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	answered, err := c.drive(ctx, s.connections, time.Now().Add(s.duration))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	after, err := cpuTime(c.pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	c.costs = append(c.costs, float64((after-before).Microseconds())/float64(answered))
-	return nil
+	if answered < s.connections {
+		return 0, fmt.Errorf("%d requests in %s are too few to measure", answered, s.duration)
+	}
+	return float64((after - before).Microseconds()) / float64(answered), nil
 }
 
 func (c *contender) drive(ctx context.Context, connections int, until time.Time) (int, error) {
@@ -124,28 +148,33 @@ func cpuTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-func report(contenders []*contender) {
+// report prints the figures. The error says that they are worth nothing.
+func report(plain *contender, others []*contender) error {
 	fmt.Printf("\n%-28s %12s\n", "contender", "CPU us/request (median)")
-	for _, c := range contenders {
+	for _, c := range append([]*contender{plain}, others...) {
 		fmt.Printf("%-28s %12.1f\n", c.name, median(c.costs))
 	}
 	fmt.Println()
-	plain := contenders[0]
-	for _, c := range contenders[1:] {
-		ratios := make([]float64, len(c.costs))
-		for i := range c.costs {
-			ratios[i] = c.costs[i] / plain.costs[i]
-		}
-		fmt.Printf("figure: cpu_%s_vs_%s %.3f ratio (min %.3f, max %.3f)\n",
-			c.name, plain.name, median(ratios), slices.Min(ratios), slices.Max(ratios))
+	for _, c := range others {
+		fmt.Printf("figure: cpu_%s_vs_%s %.3f ratio (half of all pairs between %.3f and %.3f)\n",
+			c.name, plain.name, median(c.ratios), quantile(c.ratios, 0.25), quantile(c.ratios, 0.75))
 	}
+	if control := median(others[0].ratios); math.Abs(control-1) > maxControl {
+		return fmt.Errorf("a contender differs from itself by a factor of %.3f: the machine is too busy, throw this run away", control)
+	}
+	return nil
 }
 
-func median(values []float64) float64 {
+// maxControl is how far the control may be from 1.
+const maxControl = 0.05
+
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile interpolates between the two values that are nearest.
+func quantile(values []float64, q float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
+	at := q * float64(len(sorted)-1)
+	below := int(at)
+	above := min(below+1, len(sorted)-1)
+	return sorted[below] + (at-float64(below))*(sorted[above]-sorted[below])
 }

@@ -3,9 +3,10 @@
 // that needs no token. `make bench` runs it; docs/benchmarks.md explains and
 // keeps the numbers.
 //
-// One absolute figure on one noisy machine says little, so every figure is a
-// ratio of two contenders that took turns within one run, and a control pair
-// (one contender twice) says how far the run can be trusted.
+// One absolute figure on one noisy machine says little, so every figure is the
+// median of many ratios, each of two contenders that took short turns one after
+// the other, and a control pair (one contender against itself) says whether the
+// run can be trusted.
 package main
 
 import (
@@ -30,8 +31,8 @@ func main() {
 		return
 	}
 	var s settings
-	flag.IntVar(&s.rounds, "rounds", 6, "rounds; in each one every contender runs twice, in the order A B C C B A")
-	flag.DurationVar(&s.duration, "duration", 2*time.Second, "length of one turn")
+	flag.IntVar(&s.rounds, "rounds", 20, "rounds; in each one every contender meets the one without a token in four turns, A B B A")
+	flag.DurationVar(&s.duration, "duration", 250*time.Millisecond, "length of one turn")
 	flag.IntVar(&s.connections, "connections", 32, "connections kept alive")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -57,25 +58,16 @@ func run(ctx context.Context, s settings) error {
 			return fmt.Errorf("%s does not answer as it should, so there is nothing to measure: %w", c.name, err)
 		}
 	}
-	fmt.Printf("%d rounds of 2 x %s per contender, %d connections\n", s.rounds, s.duration, s.connections)
-	for round := range s.rounds {
-		for _, c := range backAndForth(contenders) {
-			if err := c.turn(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+	plain, others := contenders[0], contenders[1:]
+	fmt.Printf("%d rounds of %d pairs of 4 x %s, %d connections\n", s.rounds, len(others), s.duration, s.connections)
+	order := slices.Clone(others)
+	for range s.rounds {
+		for _, c := range order {
+			if err := c.pair(ctx, plain, s); err != nil {
+				return err
 			}
 		}
-		fmt.Printf("round %d of %d done\n", round+1, s.rounds)
+		slices.Reverse(order)
 	}
-	report(contenders)
-	return nil
-}
-
-// backAndForth lists A B C C B A, so that a drift of the machine hits all alike.
-func backAndForth(contenders []*contender) []*contender {
-	order := make([]*contender, 0, 2*len(contenders))
-	order = append(order, contenders...)
-	for _, c := range slices.Backward(contenders) {
-		order = append(order, c)
-	}
-	return order
+	return report(plain, others)
 }
