@@ -12,7 +12,9 @@ package live
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -63,15 +65,28 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf("SKIPPED: "+format, args...)
 }
 
-// FreeAddress returns a loopback address where nothing listens.
+// FreeAddress returns a loopback address where nothing listens. The port is below
+// those that systems give to outgoing connections, of which other tests make
+// thousands: one of them would take it before the program does.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		offset, err := rand.Int(rand.Reader, big.NewInt(20000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+offset.Int64())
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("a hundred ports of 127.0.0.1 are taken")
+	return ""
 }
 
 // Program is a running process.

@@ -35,7 +35,8 @@ spec: {exemptions: [{methods: [GET], path: /open}]}}`,
 		t.Errorf("exempt requests counted: %q, want 1", got)
 	}
 	g.Stop()
-	if _, err := http.Get(g.URL + "/open"); err == nil {
+	if resp, err := http.Get(g.URL + "/open"); err == nil {
+		_ = resp.Body.Close()
 		t.Error("it answers after its end")
 	}
 }
