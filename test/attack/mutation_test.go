@@ -28,6 +28,9 @@ import (
 // mutatedRequests is how many CI sends; GATEPOST_SOAK multiplies it.
 const mutatedRequests = 50_000
 
+// restedRequests is how many more CI sends on connections that rest.
+const restedRequests = 1000
+
 // campaign sends mutated requests through a guard to a recorder and holds what
 // arrives against the oracle.
 type campaign struct {
@@ -35,6 +38,7 @@ type campaign struct {
 	recorder *recorder
 	oracle   oracle
 	seed     uint64
+	rests    bool // connections rest between packets and within them
 
 	honest, flawed [][]byte
 
@@ -90,13 +94,21 @@ type connection struct {
 	packets   [][]byte
 	changed   []bool // which of them are mutated
 	pipelined bool
-	pieces    bool // each packet is sent in two pieces
+	pieces    bool          // each packet is sent in two pieces
+	rest      time.Duration // before each packet but the first, and between pieces
 }
 
 func (c *campaign) connection(index int64) connection {
 	m := mutator{Rand: rand.New(rand.NewPCG(c.seed, uint64(index))), honest: c.honest, flawed: c.flawed}
 	made := connection{pipelined: m.IntN(4) == 0, pieces: m.IntN(8) == 0}
-	for range 1 + m.IntN(5) {
+	if c.rests { // about as long as the sidecar lets a connection wait before it parks it
+		made.rest, made.pipelined = 900*time.Millisecond+time.Duration(m.IntN(300))*time.Millisecond, false
+	}
+	packets := 1 + m.IntN(5)
+	if c.rests {
+		packets = 2 + m.IntN(2)
+	}
+	for range packets {
 		packet, changed := m.packet()
 		made.packets, made.changed = append(made.packets, packet), append(made.changed, changed)
 	}
@@ -110,10 +122,10 @@ func peerOf(index int64) net.IP {
 }
 
 // run sends until so many mutated requests were sent.
-func (c *campaign) run(t testing.TB, most int64) {
+func (c *campaign) run(t testing.TB, most int64, workers int) {
 	t.Helper()
 	var all sync.WaitGroup
-	for range 48 {
+	for range workers {
 		all.Go(func() {
 			var late []func()
 			for c.changed.Load() < most {
@@ -184,11 +196,15 @@ func (c *campaign) send(from net.IP, plan connection) ([]byte, error) {
 	var sent []byte
 	answers := 0
 	for i, packet := range plan.packets {
+		if i > 0 {
+			time.Sleep(plan.rest)
+		}
 		sent = append(sent, packet...)
 		half := 0
 		if plan.pieces {
 			half = len(packet) / 2
 			_, _ = conn.Write(packet[:half])
+			time.Sleep(plan.rest)
 		}
 		if _, err := conn.Write(packet[half:]); err != nil {
 			return sent, nil // it was closed: what was sent counts as sent
@@ -341,7 +357,7 @@ func TestMutatedRequests(t *testing.T) {
 				c.next.Store(from - 1)
 				most = 1
 			}
-			c.run(t, most)
+			c.run(t, most, 48)
 			c.report(t)
 			changed, accepted, connections = changed+c.changed.Load(), accepted+c.accepted.Load(), connections+c.next.Load()
 			wrong += len(c.failures) + len(agent.complaints())
@@ -362,6 +378,22 @@ func TestMutatedRequests(t *testing.T) {
 	}
 }
 
+// The same on connections that rest: the sidecar parks those that wait for their
+// next request, and takes them up again with its first byte.
+func TestMutatedRequestsAfterRests(t *testing.T) {
+	keys, agent := newRing(t), record(t, false)
+	g := live.Start(t, live.Setup{Policy: policyText(t, "carriers", keys), Keys: keys.files(t), Upstream: agent.address(), OutputBytes: 64 << 10})
+	c := newCampaign(t, "carriers", g.Address, agent, keys)
+	c.seed, c.rests = 2, true
+	c.run(t, restedRequests*soak(), 500)
+	c.report(t)
+	live.Figure("mutated_after_rests", c.changed.Load(), "requests")
+	live.Figure("mutated_after_rests_reached_agent_wrongly", len(c.failures)+len(agent.complaints()), "requests")
+	if c.accepted.Load() < c.changed.Load()/20 || c.stalled.Load() > 0 {
+		t.Errorf("of %d mutated requests %d reached the agent; %d connections were not answered", c.changed.Load(), c.accepted.Load(), c.stalled.Load())
+	}
+}
+
 // The oracle can fail: behind a proxy that only forwards, it finds requests
 // without credential, forged identities and steering headers.
 func TestOracleFindsALeak(t *testing.T) {
@@ -374,7 +406,7 @@ func TestOracleFindsALeak(t *testing.T) {
 	leaky := httptest.NewServer(proxy)
 	defer leaky.Close()
 	c := newCampaign(t, "main", strings.TrimPrefix(leaky.URL, "http://"), agent, keys)
-	c.run(t, 2000)
+	c.run(t, 2000, 48)
 	found := map[string]int{}
 	for _, f := range c.failures {
 		for _, kind := range []string{"its credential is wrong", "the policy does not allow", "is not for clients to set", "is not the sidecar's", "the target was"} {
