@@ -57,7 +57,7 @@ export function keepFresh(client, tokens) {
     } catch {
       // The next call of the client says what is wrong.
     }
-    if (!ended) timer = setTimeout(supply, Math.max(1000, pause));
+    if (!ended) timer = setTimeout(supply, Math.max(250, pause));
   };
   supply();
   return () => {

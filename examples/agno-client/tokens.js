@@ -42,8 +42,11 @@ export function tokenSource(fetchToken) {
   };
 }
 
-/** How long a token lives, in ms. Its claims are read, not verified: that is the agent's side. */
+/**
+ * How long a token lives, in ms, less the second that rounding may have taken. Its claims
+ * are read, not verified: that is the agent's side.
+ */
 function lifetime(token) {
   const claims = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
-  return 1000 * (claims.exp - (claims.iat ?? Date.now() / 1000));
+  return 1000 * (claims.exp - (claims.iat ?? Date.now() / 1000) - 1);
 }

@@ -2,16 +2,14 @@ package agno_test
 
 import (
 	"net/http"
-	"testing"
 
 	"gatepost.dev/gatepost/test/live"
 )
 
-// A token in a cookie goes along with whatever page asks, so a page of another origin
-// on the same site is held back by its Origin alone.
-func TestTokensInCookiesOfPages(t *testing.T) {
-	t.Parallel()
-	s := open(t, true,
+// testCookies has the token where a browser sends it along for whatever page asks: a
+// page of another origin on the same site is held back by its Origin alone.
+func testCookies(s *stage) {
+	s.guard(
 		"    providers:", "    extractFrom: {headers: [{name: Authorization, valuePrefix: \"Bearer \"}, {name: Cookie, valuePrefix: session=}]}\n    providers:",
 		"  cors:\n", "  cors:\n    allowCredentials: true\n",
 		"  exemptions:", "  webSocket: {tokenSources: [Header, Subprotocol]}\n  exemptions:")

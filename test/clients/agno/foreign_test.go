@@ -3,17 +3,14 @@ package agno_test
 import (
 	"net/http"
 	"strings"
-	"testing"
 
 	"gatepost.dev/gatepost/test/live"
 )
 
-// A page of an origin that the policy does not name reads no answer, and without a
-// token of its own it can have nothing done either. What it can do: a request that
-// needs no preflight travels, carries no token, and is refused unread.
-func TestAForeignPageGetsNothing(t *testing.T) {
-	t.Parallel()
-	s := open(t, true)
+// testForeignPage shows that a page of an origin that the policy does not name reads no
+// answer, and can have nothing done either. What it can do: a request that needs no
+// preflight travels, carries no token, and is refused unread.
+func testForeignPage(s *stage) {
 	s.on("by the sidecar it reads no answer", testForeign)
 	s.on("by the agent's own middleware it would read everything", testForeignWithoutSidecar)
 	s.on("the agent's own CORS headers are replaced", testReplaced)

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"testing"
 )
 
 // behind puts a server of another's in front of the sidecar.
@@ -29,16 +28,14 @@ func (s *stage) behind(front func(http.ResponseWriter, *http.Request) bool) {
 	s.Sidecar = &fronted
 }
 
-// The guide to CORS lists what the browser's console says about each mistake; this is
-// where the texts come from.
-func TestMistakesLookInTheConsoleAsTheGuideSays(t *testing.T) {
-	t.Parallel()
+// testMistakes is where the texts come from that the guide to CORS quotes: what the
+// browser's console says about each mistake.
+func testMistakes(s *stage) {
 	written, err := os.ReadFile("../../../docs/guides/cors.md")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	guide := strings.Join(strings.Fields(string(written)), " ")
-	s := open(t, true)
 	bearer := bearing(s.token(good))
 	for name, c := range map[string]struct {
 		edits []string

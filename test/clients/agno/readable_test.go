@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"testing"
 
 	"gatepost.dev/gatepost/test/live"
 )
@@ -43,9 +42,10 @@ const adminRules = `  authorization:
     - {name: others, operation: {paths: [{type: Prefix, value: /agents}]}}
 `
 
-func TestRefusalsAreReadableByThePage(t *testing.T) {
-	t.Parallel()
-	s := open(t, true, "  cors:", adminRules+"  cors:")
+// testRefusals shows that a page reads the status, the detail and the headers of each
+// refusal.
+func testRefusals(s *stage) {
+	s.guard("  cors:", adminRules+"  cors:")
 	s.on("401 and 403", testReadable)
 	s.on("429", testReadable429)
 	s.on("503", testReadable503)

@@ -44,10 +44,10 @@ const outlived = `gatepost_stream_outlived_token_total{kind="sse"}`
 
 func testOutlasts(s *stage) {
 	s.forget()
-	s.backend(map[string]any{"life": 3})
+	s.backend(map[string]any{"life": 5})
 	before := s.count(outlived)
 	s.visit(s.URL)
-	s.say("words 60 100", "word59")
+	s.say("words 70 100", "word69")
 	s.scene("idle", map[string]any{}, nil)
 	if got := s.ended(); got.End != "completed" {
 		s.t.Errorf("the run: %+v, want completed", got)
@@ -103,7 +103,7 @@ func testLeave(s *stage) {
 func testClose(s *stage) {
 	s.guard("onTokenExpiry: Continue", "onTokenExpiry: Close")
 	s.forget()
-	s.backend(map[string]any{"life": 3})
+	s.backend(map[string]any{"life": 4})
 	s.visit(s.URL)
 	s.say("words 3000 20", "")
 	if got := s.ended(); got.End != "cancelled" {

@@ -2,7 +2,6 @@ package agno_test
 
 import (
 	"strings"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,9 +34,8 @@ func (s *stage) dial(args map[string]any) socket {
 	return got
 }
 
-func TestWebSocketsOfPages(t *testing.T) {
-	t.Parallel()
-	s := open(t, true, "  exemptions:", "  webSocket: {tokenSources: [Header, Subprotocol], deferToApp: [/workflows/ws]}\n  exemptions:",
+func testWebSockets(s *stage) {
+	s.guard("  exemptions:", "  webSocket: {tokenSources: [Header, Subprotocol], deferToApp: [/workflows/ws]}\n  exemptions:",
 		"onTokenExpiry: Continue", "onTokenExpiry: Close")
 	s.on("a token among the protocols opens it and is not shown to the agent", testSubprotocol)
 	s.on("a foreign page, a page without token and one with a dead token open nothing", testSocketRefused)
