@@ -109,7 +109,12 @@ func (c *checker) limits(field string, l *Limits) {
 	c.number(field+".maxConcurrentRequests", l.MaxConcurrentRequests, 1, 65536)
 	c.number(field+".maxConnections", l.MaxConnections, 1, 131072)
 	c.number(field+".maxMCPBodyBytes", l.MaxMCPBodyBytes, 1024, 16777216)
-	if token, head := l.MaxTokenBytes, l.MaxHeaderBytes; token != nil && head != nil && *token > *head {
+	token, head := l.MaxTokenBytes, l.MaxHeaderBytes
+	switch {
+	case head == nil || *head < 4096: // said above
+	case token == nil && *head < defaultMaxTokenBytes:
+		c.fail(field+".maxTokenBytes", "%d by default is more than maxHeaderBytes, %d: set maxTokenBytes too", defaultMaxTokenBytes, *head)
+	case token != nil && *token > *head:
 		c.fail(field+".maxTokenBytes", "%d is more than maxHeaderBytes, %d: a token of that length never arrives", *token, *head)
 	}
 	if r := l.Rejections; r != nil {

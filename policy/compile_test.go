@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -358,54 +357,4 @@ func TestCompileRefusesProbes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// FuzzCompile gives Compile whatever JSON makes of a Spec.
-func FuzzCompile(f *testing.F) {
-	for _, spec := range []policy.Spec{{}, base(f), parse(f, agno), parse(f, agnoPreset), parse(f, full)} {
-		seed, err := json.Marshal(spec)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(seed, "/agents/a1/runs")
-	}
-	f.Add([]byte(`{"authorization":{"rules":[{"name":"a","operation":{"paths":[{"type":"Template","value":"/{x}"}]},"principal":{"scopes":{"anyOf":["{x}"]}}}]}}`), "/x")
-	f.Fuzz(func(t *testing.T, data []byte, target string) {
-		var s policy.Spec
-		if json.Unmarshal(data, &s) != nil {
-			return
-		}
-		p, err := policy.Compile(s)
-		if err != nil {
-			if errs := (policy.Errors{}); !errors.As(err, &errs) || len(errs) == 0 || p != nil {
-				t.Fatalf("Compile = %v, %#v", p, err)
-			}
-			return
-		}
-		again, err := policy.Compile(p.Spec())
-		if err != nil {
-			t.Fatalf("the defaulted spec does not compile: %v", err)
-		}
-		if diff := cmp.Diff(p.Spec(), again.Spec()); diff != "" {
-			t.Fatalf("defaults are not final:\n%s", diff)
-		}
-		route := p.Route(policy.RequestLine{Method: "GET", Target: target})
-		if got := p.Decide(route, nil, policy.Who{}).Reason; got.Allows() && got != policy.Exempt {
-			t.Fatalf("nobody passes: %s", got)
-		}
-		p.Decide(route, nil, policy.Who{Provider: "a", Claims: map[string]any{"scopes": []any{"x", nil}}})
-		p.Decide(route, nil, policy.Who{Client: "crm", Claims: map[string]any{"scopes": []any{"agents:x:run"}}})
-		if got := p.Decide(route, nil, policy.Who{Anonymous: true}); got.Reason == policy.OK && !isAnonymous(p.Spec(), got.Rule) {
-			t.Fatalf("a request without a credential passes by rule %q", got.Rule)
-		}
-	})
-}
-
-func isAnonymous(s policy.Spec, rule string) bool {
-	for _, r := range s.Authorization.Rules {
-		if r.Name == rule {
-			return r.Principal != nil && r.Principal.Anonymous
-		}
-	}
-	return false
 }

@@ -87,6 +87,9 @@ func defaultCORS(c *CORS) {
 	durationOrElse(&c.MaxAge, 10*time.Minute)
 }
 
+// defaultMaxTokenBytes is that of limits.maxTokenBytes.
+const defaultMaxTokenBytes = 16384
+
 // defaultTransport fills in whole sections, so that the sidecar need not ask
 // whether they are there.
 func defaultTransport(s *Spec) {
@@ -103,7 +106,7 @@ func defaultTransport(s *Spec) {
 	orElse(&s.Responses.APIKeyFailureStatus, 401)
 	pointerOrElse(&s.Limits, Limits{})
 	l := s.Limits
-	pointerOrElse(&l.MaxTokenBytes, 16384)
+	pointerOrElse(&l.MaxTokenBytes, defaultMaxTokenBytes)
 	pointerOrElse(&l.MaxHeaderBytes, 65536)
 	pointerOrElse(&l.MaxConcurrentRequests, 2048)
 	pointerOrElse(&l.MaxConnections, 10240)

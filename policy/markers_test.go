@@ -62,7 +62,7 @@ streaming: {onTokenExpiry: CloseAfterGrace, grace: 1m}
 upstream: {host: Localhost}
 webSocket: {tokenSources: [Subprotocol], deferToApp: [/ws]}
 responses: {apiKeyFailureStatus: 403}
-limits: {maxTokenBytes: 1024, maxHeaderBytes: 8192, maxConcurrentRequests: 1, maxConnections: 1, maxMCPBodyBytes: 1024, rejections: {rate: 1/s, burst: 1}}
+limits: {maxTokenBytes: 1024, maxHeaderBytes: 32768, maxConcurrentRequests: 1, maxConnections: 1, maxMCPBodyBytes: 1024, rejections: {rate: 1/s, burst: 1}}
 trustedProxies: [10.0.0.0/8]
 allowOptOut: true
 `
@@ -281,7 +281,7 @@ type place struct {
 }
 
 // placesOf walks the whole of a spec.
-func placesOf(t *testing.T, spec policy.Spec) []place {
+func placesOf(t testing.TB, spec policy.Spec) []place {
 	t.Helper()
 	w := walker{markers: markers(t)}
 	w.walk(reflect.ValueOf(spec), "spec", func(v reflect.Value) reflect.Value { return v })
@@ -325,7 +325,7 @@ func (w *walker) walk(v reflect.Value, path string, reach func(reflect.Value) re
 }
 
 // markers maps "Type.Field", or "Type" for a named type, to its markers.
-func markers(t *testing.T) map[string][]string {
+func markers(t testing.TB) map[string][]string {
 	t.Helper()
 	entries, err := os.ReadDir(".")
 	if err != nil {
