@@ -33,16 +33,15 @@ type stage struct {
 	foreign string // origin that the policy does not name
 }
 
-// open starts all of it with the example's policy, changed by replacing the pairs
-// of edits. Without a browser only scenes in Node can be played.
-func open(t *testing.T, browser bool, edits ...string) *stage {
+// open starts all of it. Without a browser only scenes in Node can be played.
+func open(t *testing.T, browser bool) *stage {
 	t.Helper()
 	s := &stage{t: t, control: live.FreeAddress(t)}
 	pages, foreign := live.FreeAddress(t), live.FreeAddress(t)
 	s.pages, s.foreign = "http://"+pages, "http://"+foreign
 
 	s.agent, _ = live.Uvicorn(t, ".", "agent:app")
-	s.guard(edits...)
+	s.guard()
 
 	chromium := ""
 	if browser {
@@ -69,8 +68,8 @@ func (s *stage) on(name string, test func(*stage)) {
 	})
 }
 
-// guard starts a sidecar before the agent with the example's policy, edited, in the
-// place of the one before.
+// guard starts a sidecar before the agent, in the place of the one before, with the
+// example's policy, in which the pairs of edits are replaced.
 func (s *stage) guard(edits ...string) {
 	s.t.Helper()
 	written, err := os.ReadFile(filepath.Join(example, "policy.yaml"))
