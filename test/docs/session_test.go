@@ -27,7 +27,7 @@ func session(t *testing.T, p page) map[int]string {
 	dir := checkout(t)
 	path := tools(t, p, dir)
 	script := script(t, p, t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	shell.Dir = dir

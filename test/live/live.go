@@ -12,14 +12,13 @@ package live
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -65,17 +64,21 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf("SKIPPED: "+format, args...)
 }
 
-// FreeAddress returns a loopback address where nothing listens. The port is below
-// those that systems give to outgoing connections, of which other tests make
-// thousands: one of them would take it before the program does.
+// The ports that FreeAddress tries are below those that systems give to outgoing
+// connections, of which other tests make thousands: one of them would take a port
+// before the program does. No process tries one twice, and each begins elsewhere.
+const (
+	firstPort = 10000
+	ports     = 20000
+)
+
+var tried atomic.Int64
+
+// FreeAddress returns a loopback address where nothing listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		offset, err := rand.Int(rand.Reader, big.NewInt(20000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := fmt.Sprintf("127.0.0.1:%d", 10000+offset.Int64())
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+(int64(os.Getpid())*977+tried.Add(1))%ports)
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 		if err != nil {
 			continue
