@@ -29,7 +29,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	ns := agent.Namespace
 	places := map[string][]string{
-		"objects and events":          {"-n", ns, "get", "pods,deployments,signingkeys,agentauthpolicies,configmaps,events", "-o", "yaml"},
+		"objects and events":          {"-n", ns, "get", "pods,deployments,signingkeys,agentauthpolicies,apikeys,configmaps,events", "-o", "yaml"},
 		"the sidecar's log":           {"-n", ns, "logs", pods[0].Name, "-c", v1alpha1.ContainerName},
 		"the agent's log":             {"-n", ns, "logs", pods[0].Name, "-c", "agent"},
 		"the agent's environment":     {"-n", ns, "exec", pods[0].Name, "-c", "agent", "--", "cat", "/proc/1/environ"},
