@@ -128,7 +128,7 @@ func (p reader) framing(r *request) (chunked bool, length int, err error) {
 	case len(lengths) == 0:
 		return false, 0, nil
 	}
-	n, err := strconv.ParseUint(lengths[0], 10, 31)
+	n, err := strconv.ParseUint(lengths[0], 10, 62)
 	if err != nil || strings.ContainsAny(lengths[0], "+_") {
 		return false, 0, fmt.Errorf("length %.40q", lengths[0])
 	}
@@ -155,7 +155,7 @@ func (p reader) chunks(r *request, b []byte) (int, error) {
 			return n, p.incomplete(b[n:])
 		}
 		digits, extension, extended := strings.Cut(line, ";")
-		size, err := strconv.ParseUint(digits, 16, 31)
+		size, err := strconv.ParseUint(digits, 16, 61)
 		if err != nil || strings.ContainsAny(digits, "+_") || !blankOrPrintable(extension) || p.canonical && (extended || digits != strconv.FormatUint(size, 16)) {
 			return n, fmt.Errorf("no chunk size: %.40q", line)
 		}
