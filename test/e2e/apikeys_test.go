@@ -97,8 +97,11 @@ func callWith(ctx context.Context, agent *stage.Agent, key apikey.Key, status in
 		}
 		body, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		if err != nil || res.StatusCode != status || strings.Contains(string(body), `"x-auth-client":"crm"`) != (status == http.StatusOK) {
-			return fmt.Errorf("answered %d %s (%v), want %d", res.StatusCode, body, err, status)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != status || strings.Contains(string(body), `"x-auth-client":"crm"`) != (status == http.StatusOK) {
+			return fmt.Errorf("answered %d %s, want %d", res.StatusCode, body, status)
 		}
 	}
 	return nil
