@@ -1,4 +1,4 @@
-// Package controller makes what people wrote true: it turns SigningKey and
+// Package controller makes what people wrote true: it turns SigningKey, APIKey and
 // AgentAuthPolicy objects into the Secrets that signers and sidecars mount.
 //
 // There is one reconciler per kind, and each reads everything it needs, decides
