@@ -149,7 +149,7 @@ async def workflows(ws: WebSocket) -> None:
     first = await ws.receive_json()
     known = first.get("action") == "authenticate" and bool(first.get("token"))
     await ws.send_json({"event": "authenticated" if known else "auth_error"})
-    await ws.close()
+    await ws.close(1000 if known else 4401)
 
 
 app.add_middleware(

@@ -99,13 +99,16 @@ func testSocketRefused(s *stage) {
 }
 
 func testDeferred(s *stage) {
-	for text, want := range map[string]string{
-		`{"action": "authenticate", "token": "x.y.z"}`: `{"event": "authenticated"}`,
-		`{"action": "hello"}`:                          `{"event": "auth_error"}`,
+	for text, want := range map[string]struct {
+		event string
+		code  int // with which the agent closes
+	}{
+		`{"action": "authenticate", "token": "x.y.z"}`: {`{"event": "authenticated"}`, 1000},
+		`{"action": "hello"}`:                          {`{"event": "auth_error"}`, 4401},
 	} {
 		got := s.dial(map[string]any{"path": "/workflows/ws", "protocols": []string{}, "say": []string{text}})
-		if diff := cmp.Diff([]string{want}, got.Got); diff != "" || !got.Opened {
-			s.t.Errorf("%+v (-want +got):\n%s", got, diff)
+		if diff := cmp.Diff([]string{want.event}, got.Got); diff != "" || !got.Opened || got.Code != want.code {
+			s.t.Errorf("%+v, want the code %d (-want +got):\n%s", got, want.code, diff)
 		}
 	}
 }
