@@ -44,6 +44,19 @@ func (b *binder) fields(n *node, out reflect.Value, path string, passed ...strin
 		}
 		b.value(f.value, out.Field(i), path+"."+f.name)
 	}
+	b.requireSections(n, out.Type(), path)
+}
+
+// requireSections asks for the sections that must be there: bound to a struct,
+// an absent one looks like one that holds nothing, which may mean everything.
+// All else that is required, Compile misses itself.
+func (b *binder) requireSections(n *node, t reflect.Type, path string) {
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Type.Kind() == reflect.Struct && !strings.Contains(options, "omitempty") && n.find(name) == nil {
+			b.errs.add(n.line, path+"."+name, "is required: write %s: {} if it should hold nothing", name)
+		}
+	}
 }
 
 // value binds one value. A scalar that is null is as good as absent. A set of
