@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Sign signs any bytes, so that tests can sign what Mint would not write.
@@ -72,4 +73,18 @@ func SignedBy(set *KeySet, algs []string, text string) bool {
 func Checks(set *KeySet, alg string, message, signature []byte) bool {
 	check := set.keys[0].check(algorithmNamed(alg))
 	return check != nil && check.verify(message, signature)
+}
+
+// EncodeKept and DecodeKept are the form of a kept set.
+func EncodeKept(feed string, set *KeySet, at time.Time) ([]byte, error) {
+	return encodeKept(feed, &goodSet{set: set, at: at})
+}
+
+// DecodeKept reads what EncodeKept writes.
+func DecodeKept(feed string, data []byte) (*KeySet, time.Time, error) {
+	good, err := decodeKept(feed, data)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return good.set, good.at, nil
 }
