@@ -61,8 +61,9 @@ func oracle(key token.Key, message string, signature []byte) bool {
 		if len(signature) != 64 {
 			return false
 		}
-		public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(jwk.X), Y: number(jwk.Y)}
-		return ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+		point := append(number(jwk.X).FillBytes(make([]byte, 32)), number(jwk.Y).FillBytes(make([]byte, 32))...)
+		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, point...))
+		return err == nil && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 	case "EdDSA":
 		return ed25519.Verify(number(jwk.X).FillBytes(make([]byte, 32)), []byte(message), signature)
 	}
