@@ -336,3 +336,14 @@ func TestTheExampleOfAgentOSCompiles(t *testing.T) {
 		t.Errorf("Decide (-want +got):\n%s", diff)
 	}
 }
+
+// BenchmarkDecideByAPreset asks for the last line of the preset.
+func BenchmarkDecideByAPreset(b *testing.B) {
+	p := compile(b, agnoPreset)
+	who := policy.Who{Provider: "laravel", Claims: map[string]any{"scopes": []any{"registry:read"}}}
+	line := policy.RequestLine{Method: "GET", Target: "/registry"}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Decide(p.Route(line), nil, who)
+	}
+}

@@ -35,7 +35,7 @@ func TestAFileIsJudgedNoMoreLaxlyThanByTheSchema(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(2026, 1122))
 	refused, lax := 0, 0
-	const tries = 3000
+	const tries = 1500
 	for range tries * soak() {
 		policy := integers(clone(t, seeds[random.IntN(len(seeds))])).(map[string]any)
 		for range 1 + random.IntN(2) {
