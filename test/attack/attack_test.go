@@ -83,7 +83,7 @@ func (s *stage) counted(t *testing.T, before map[string]int, want []expected) {
 		grown[e.reason]++
 	}
 	var diff string
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		got := map[string]int{}
 		for reason, n := range s.tally() {
 			if n != before[reason] {

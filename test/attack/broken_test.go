@@ -69,6 +69,7 @@ func TestBrokenConfigurationDoesNotStart(t *testing.T) {
 
 // A sidecar that runs keeps the last good state, and never opens.
 func TestBrokenConfigurationNeverOpens(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "main", false)
 	good := map[string][]byte{"policy.yaml": []byte(policyText(t, "main", nil))}
 	for file, content := range s.mint.keys.files(t) {

@@ -27,7 +27,7 @@ func exchange(t testing.TB, address string, sent []byte, most int) (answers []an
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := conn.Write(sent); err != nil {
 		t.Log(err) // it may have been refused before its end
 	}

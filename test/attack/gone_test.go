@@ -75,6 +75,7 @@ func await(t *testing.T, what string, ok func() bool) {
 // D9: when clients leave their streams, the agent's ends too, and nothing is
 // left behind in the sidecar.
 func TestClientsThatLeaveTheirStreams(t *testing.T) {
+	t.Parallel()
 	var open atomic.Int64
 	upstream := agent(t, func(conn net.Conn, _ string) {
 		open.Add(1)
@@ -139,6 +140,21 @@ func sockets(t *testing.T, pid int) []string {
 
 // D10: what an agent breaks off is never sent a second time.
 func TestBrokenPostsAreSentOnce(t *testing.T) {
+	t.Parallel()
+	var posts atomic.Int64
+	upstream := agent(t, func(conn net.Conn, head string) {
+		if strings.HasPrefix(head, "POST ") {
+			posts.Add(1)
+			_ = conn.Close()
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	g := guard(t, upstream)
+	token, err := newMint(t, newRing(t), time.Now()).token("{}")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, header := range map[string]string{
 		"a POST":                                     "Content-Length: 3\r\n",
 		"a POST with an idempotency key":             "Content-Length: 3\r\nIdempotency-Key: 1\r\n",
@@ -147,20 +163,6 @@ func TestBrokenPostsAreSentOnce(t *testing.T) {
 		"a POST without a body and with either name": "Content-Length: 0\r\nIdempotency-Key: 1\r\nX-Idempotency-Key: 2\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			var posts atomic.Int64
-			upstream := agent(t, func(conn net.Conn, head string) {
-				if strings.HasPrefix(head, "POST ") {
-					posts.Add(1)
-					_ = conn.Close()
-					return
-				}
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-			})
-			g := guard(t, upstream)
-			token, err := newMint(t, newRing(t), time.Now()).token("{}")
-			if err != nil {
-				t.Fatal(err)
-			}
 			body := map[bool]string{true: "3\r\nabc\r\n0\r\n\r\n", false: "abc"}[strings.Contains(header, "chunked")]
 			if strings.Contains(header, "Content-Length: 0") {
 				body = ""
@@ -173,7 +175,7 @@ func TestBrokenPostsAreSentOnce(t *testing.T) {
 					t.Fatalf("answers %v", answers)
 				}
 			}
-			if n := posts.Load(); n != times {
+			if n := posts.Swap(0); n != times {
 				t.Errorf("%d POSTs reached the agent, of %d", n, times)
 			}
 		})

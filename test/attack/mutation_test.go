@@ -381,6 +381,7 @@ func TestMutatedRequests(t *testing.T) {
 // The same on connections that rest: the sidecar parks those that wait for their
 // next request, and takes them up again with its first byte.
 func TestMutatedRequestsAfterRests(t *testing.T) {
+	t.Parallel()
 	keys, agent := newRing(t), record(t, false)
 	g := live.Start(t, live.Setup{Policy: policyText(t, "carriers", keys), Keys: keys.files(t), Upstream: agent.address(), OutputBytes: 64 << 10})
 	c := newCampaign(t, "carriers", g.Address, agent, keys)
