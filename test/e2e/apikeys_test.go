@@ -75,7 +75,7 @@ func TestAPIKeys(t *testing.T) {
 				t.Errorf("%s: %v", step.name, err)
 				return
 			}
-			figure(t, "api_key_"+step.name, time.Since(began).Round(10*time.Millisecond).Seconds(), "seconds")
+			figure(t, "api_key_"+step.name, fmt.Sprintf("%.1f", time.Since(began).Seconds()), "seconds")
 		}
 	})
 	report(t, tally.Findings(), nil)
