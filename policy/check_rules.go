@@ -109,7 +109,7 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 	for i, name := range p.Providers {
 		c.knownProvider(at(field+".providers", i), name, s.JWT)
 	}
-	c.texts(field+".apiKeys", p.APIKeys, 64, textForm{most: 63})
+	c.clients(field+".apiKeys", p.APIKeys)
 	if len(p.APIKeys) > 0 && s.APIKeyAuth == nil {
 		c.fail(field+".apiKeys", "cannot match: the policy has no apiKeyAuth")
 	}
@@ -122,6 +122,21 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 	}
 	if p.Tenant != nil {
 		c.tenant(field+".tenant", p.Tenant)
+	}
+}
+
+// clients keeps the bounds of client ids, and keys out of policies.
+func (c *checker) clients(field string, ids []string) {
+	c.count(field, len(ids), 0, 64)
+	var plain []string // what may be quoted
+	for i, id := range ids {
+		if !c.keyText(at(field, i), id) {
+			c.text(at(field, i), id, clientForm)
+			plain = append(plain, id)
+		}
+	}
+	if len(plain) == len(ids) {
+		unique(c, field, ids)
 	}
 }
 

@@ -123,6 +123,8 @@ type Principal struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.startsWith('gpk_')",message="this looks like a key: write the client's id, and make a new key"
 	APIKeys []string `json:"apiKeys,omitempty"`
 
 	// anonymous matches requests without a credential; what an Allow rule opens to them is open to every verified principal too. A wrong credential is refused all the same.
