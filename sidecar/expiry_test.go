@@ -288,3 +288,49 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// A client hears why its WebSocket ended though both sides are talking: the
+// agent's frames stop before the farewell, and what the client still sends does
+// not take it away.
+func TestFarewellsAreHeard(t *testing.T) {
+	t.Parallel()
+	word := frame(1, "word")
+	g := start(t, setup{policy: expiring("onTokenExpiry: Close"), agent: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		go func() { _, _ = io.Copy(io.Discard, buffered) }()
+		for {
+			if _, err := conn.Write(word); err != nil {
+				return
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	})})
+	text, _ := expiresIn(t, 2)
+	conn, in, res := g.handshake("", "Authorization", bearer(text))
+	if res.status != http.StatusSwitchingProtocols {
+		t.Fatal(res.status)
+	}
+	go func() {
+		for block := make([]byte, 4096); ; {
+			if _, err := conn.Write(block); err != nil {
+				return
+			}
+		}
+	}()
+	var heard []byte
+	for piece := make([]byte, 4096); ; {
+		n, err := in.Read(piece)
+		if heard = append(heard, piece[:n]...); err != nil {
+			break
+		}
+	}
+	farewell := frame(8, "\x03\xf0Token has expired")
+	if words, ok := bytes.CutSuffix(heard, farewell); !ok || len(bytes.ReplaceAll(words, word, nil)) > 0 {
+		t.Errorf("the last bytes were %q, want whole frames and %q", heard[max(0, len(heard)-60):], farewell)
+	}
+}

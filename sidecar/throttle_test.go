@@ -54,6 +54,27 @@ func TestThrottleIsATokenBucketPerClient(t *testing.T) {
 	}
 }
 
+// Who shares one of an abuser's two places is not held back for it.
+func TestThrottleSparesNeighbours(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	limit, abuser := atRate("1/s", 1), netip.MustParseAddr("192.0.2.1")
+	limit.charge(abuser, now)
+	neighbours := 0
+	for i := range 100_000 {
+		other := netip.AddrFrom4([4]byte{198, byte(18 + i>>16), byte(i >> 8), byte(i)})
+		a, b := limit.places(abuser), limit.places(other)
+		if (a[0] == b[0]) == (a[1] == b[1]) {
+			continue // shares none, or, which is rare, both
+		}
+		if neighbours++; limit.holds(other, now) > 0 {
+			t.Fatalf("%s is held back for %s", other, abuser)
+		}
+	}
+	if neighbours == 0 {
+		t.Error("nobody shares a place")
+	}
+}
+
 func TestThrottleTakesANetworkForAClient(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	limit := atRate("1/s", 1)
