@@ -21,6 +21,20 @@ func (c *checker) authorization(field string, a *Authorization, s *Spec) {
 		}
 	}
 	c.uniqueNames(field+".rules", names)
+	if a.DefaultAction == ActionAllow {
+		c.idleRules(field+".rules", a.Rules)
+	}
+}
+
+// idleRules warns of Allow rules under a default that lets everybody through
+// whom they leave out, which their author cannot mean. Before a Deny rule an
+// Allow rule is an exception; an anonymous one opens more than the default.
+func (c *checker) idleRules(field string, rules []Rule) {
+	for i := len(rules) - 1; i >= 0 && rules[i].Action != ActionDeny; i-- {
+		if p := rules[i].Principal; p == nil || !p.Anonymous {
+			c.warn(at(field, i), "changes nothing: defaultAction: Allow lets through whom it leaves out; use Deny")
+		}
+	}
 }
 
 // matchesEverything reports whether no request gets past the rule: a Deny rule
