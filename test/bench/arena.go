@@ -47,12 +47,11 @@ spec:
 `
 )
 
-// arena holds the processes of one run: an upstream and two sidecars.
+// arena holds the processes of one run: an upstream, and a sidecar for each
+// contender, so that none pays for tokens that another remembers.
 type arena struct {
 	dir       string
-	stop      context.CancelFunc
-	plain     process
-	guarded   process
+	binary    string
 	upstream  string
 	processes []*exec.Cmd
 	keys      map[string]token.Key
@@ -68,8 +67,7 @@ func newArena(ctx context.Context) (_ *arena, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	a := &arena{dir: dir, stop: stop}
+	a := &arena{dir: dir}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -78,8 +76,8 @@ func newArena(ctx context.Context) (_ *arena, err error) {
 	if err = a.writeKeys(); err != nil {
 		return nil, err
 	}
-	binary := filepath.Join(dir, "sidecar")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/sidecar")
+	a.binary = filepath.Join(dir, "sidecar")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", a.binary, "./cmd/sidecar")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	fmt.Println("building the sidecar")
@@ -95,11 +93,7 @@ func newArena(ctx context.Context) (_ *arena, err error) {
 		return nil, err
 	}
 	a.upstream = up.address
-	if a.plain, err = a.startSidecar(ctx, binary, "plain", policyNoToken); err != nil {
-		return nil, err
-	}
-	a.guarded, err = a.startSidecar(ctx, binary, "guarded", policyToken)
-	return a, err
+	return a, nil
 }
 
 // writeKeys makes one key per algorithm and lays them out as a keys directory.
@@ -129,14 +123,14 @@ func (a *arena) writeKeys() error {
 	return nil
 }
 
-func (a *arena) startSidecar(ctx context.Context, binary, name, policy string) (process, error) {
+func (a *arena) startSidecar(ctx context.Context, name, policy string) (process, error) {
 	file := filepath.Join(a.dir, name+".yaml")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		return process{}, err
 	}
 	// One thread for the proxy, as in a pod with a small CPU request; the rest of
 	// the machine is for the load and the upstream.
-	command := exec.CommandContext(ctx, binary, "--policy", file, "--keys", filepath.Join(a.dir, "keys"),
+	command := exec.CommandContext(ctx, a.binary, "--policy", file, "--keys", filepath.Join(a.dir, "keys"),
 		"--listen", "127.0.0.1:0", "--upstream", "http://"+a.upstream, "--admin", "127.0.0.1:0")
 	command.Env = append(os.Environ(), "GOMAXPROCS=1")
 	return a.start(command, name)
@@ -171,18 +165,24 @@ func (a *arena) start(command *exec.Cmd, name string) (process, error) {
 }
 
 func (a *arena) close() {
-	a.stop()
 	for _, p := range a.processes {
+		_ = p.Process.Kill()
 		_ = p.Wait()
 	}
 	_ = os.RemoveAll(a.dir)
 }
 
-func (a *arena) contenders() ([]*contender, error) {
-	plain := [][]byte{request("")}
-	list := []*contender{
-		{name: "no_token", address: a.plain.address, pid: a.plain.pid, requests: plain},
-		{name: "control", address: a.plain.address, pid: a.plain.pid, requests: plain},
+func (a *arena) contenders(ctx context.Context) ([]*contender, error) {
+	var list []*contender
+	add := func(name, policy string, requests [][]byte) error {
+		p, err := a.startSidecar(ctx, name, policy)
+		list = append(list, &contender{name: name, address: p.address, pid: p.pid, requests: requests})
+		return err
+	}
+	for _, name := range []string{"no_token", "control"} {
+		if err := add(name, policyNoToken, [][]byte{request("")}); err != nil {
+			return nil, err
+		}
 	}
 	for _, alg := range []string{"HS256", "RS256", "ES256"} {
 		for _, many := range []int{1, manyTokens} {
@@ -190,8 +190,9 @@ func (a *arena) contenders() ([]*contender, error) {
 			if err != nil {
 				return nil, err
 			}
-			name := fmt.Sprintf("%s_%d_tokens", strings.ToLower(alg), many)
-			list = append(list, &contender{name: name, address: a.guarded.address, pid: a.guarded.pid, requests: requests})
+			if err := add(fmt.Sprintf("%s_%d_tokens", strings.ToLower(alg), many), policyToken, requests); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return list, nil

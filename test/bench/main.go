@@ -49,7 +49,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer arena.close()
-	contenders, err := arena.contenders()
+	contenders, err := arena.contenders(ctx)
 	if err != nil {
 		return err
 	}
