@@ -109,6 +109,7 @@ func TestJWKSFilters(t *testing.T) {
 		"a curve nobody knows":                 {jwkWith(t, ec, map[string]any{"crv": "P-1", "alg": nil}), false},
 		"a point that is not on the curve":     {jwkWith(t, ec, map[string]any{"y": p256["x"]}), false},
 		"the point at infinity":                {jwkWith(t, ec, map[string]any{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), false},
+		"a coordinate with a zero in front":    {jwkWith(t, ec, map[string]any{"x": b64(append([]byte{0}, base64Bytes(t, p256["x"])...))}), false},
 		"a coordinate that is too short":       {jwkWith(t, ec, map[string]any{"x": b64(make([]byte, 31))}), false},
 		"X25519":                               {jwkWith(t, ed, map[string]any{"crv": "X25519", "alg": nil}), false},
 		"Ed25519 with a byte too few":          {jwkWith(t, ed, map[string]any{"x": b64(make([]byte, 31))}), false},
