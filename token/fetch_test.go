@@ -77,7 +77,7 @@ func TestFetchBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	padded := func(size int) string { return string(document) + strings.Repeat(" ", size-len(document)) }
-	var elsewhere atomic.Int64
+	var elsewhere, rounds atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		elsewhere.Add(1)
 		_, _ = w.Write(document)
@@ -124,7 +124,14 @@ func TestFetchBounds(t *testing.T) {
 	mux.Handle("/here", http.RedirectHandler("/ok", http.StatusFound))
 	mux.Handle("/elsewhere", http.RedirectHandler(other.URL+"/jwks", http.StatusFound))
 	mux.Handle("/metadata", http.RedirectHandler("http://169.254.169.254/latest/meta-data", http.StatusFound))
-	mux.Handle("/round", http.RedirectHandler("/round", http.StatusFound))
+	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) {
+		rounds.Add(1)
+		http.Redirect(w, r, "/round", http.StatusFound)
+	})
+	mux.HandleFunc("/mislabelled", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(document)
+	})
 	mux.HandleFunc("/created", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write(document)
@@ -144,6 +151,7 @@ func TestFetchBounds(t *testing.T) {
 		"as many, announced":           {"/announced", token.FetchTooLarge},
 		"a mebibyte of empty objects":  {"/many", token.FetchInvalid},
 		"a compressed answer, unasked": {"/bomb", token.FetchInvalid},
+		"an answer that says it is":    {"/mislabelled", token.FetchInvalid},
 		"a head of 128 KiB":            {"/heads", token.FetchFailed},
 		"a redirect to the same host":  {"/here", token.FetchOK},
 		"a redirect to another host":   {"/elsewhere", token.FetchFailed},
@@ -163,8 +171,8 @@ func TestFetchBounds(t *testing.T) {
 			}
 		})
 	}
-	if elsewhere.Load() != 0 {
-		t.Error("another host was asked")
+	if elsewhere.Load() != 0 || rounds.Load() > 4 {
+		t.Errorf("another host was asked %d times, one that redirects to itself %d times", elsewhere.Load(), rounds.Load())
 	}
 }
 
