@@ -334,3 +334,34 @@ func TestFarewellsAreHeard(t *testing.T) {
 		t.Errorf("the last bytes were %q, want whole frames and %q", heard[max(0, len(heard)-60):], farewell)
 	}
 }
+
+// After a farewell nothing of the agent's is written, and closing waits for the
+// client.
+func TestNothingFollowsAFarewell(t *testing.T) {
+	ours, theirs := net.Pipe()
+	heard := make(chan []byte)
+	go func() {
+		got, _ := io.ReadAll(theirs)
+		heard <- got
+	}()
+	waited := false
+	w := &response{goodbye: func() { waited = true }}
+	taken := &hijackedConn{Conn: ours, response: w}
+	taken.begun.Store(true)
+	w.socket.Store(taken)
+	word := frame(1, "word")
+	if _, err := taken.Write(word); err != nil {
+		t.Fatal(err)
+	}
+	w.farewell()
+	if n, err := taken.Write(word); n != 0 || err == nil {
+		t.Errorf("%d bytes written after the farewell, %v", n, err)
+	}
+	w.farewell() // a second changes nothing
+	if err := taken.Close(); err != nil || !waited {
+		t.Errorf("closed with %v, waited for the client: %v", err, waited)
+	}
+	if got, want := <-heard, append(word, frame(8, "\x03\xf0Token has expired")...); !bytes.Equal(got, want) {
+		t.Errorf("the client heard %q, want %q", got, want)
+	}
+}

@@ -23,7 +23,7 @@ func (w *response) farewell() {
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a client that reads nothing must not hold us
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if !c.begun.Load() || !c.frames.between() {
+	if c.over || !c.begun.Load() || !c.frames.between() {
 		return
 	}
 	c.over = true
