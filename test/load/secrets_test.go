@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"gatepost.dev/gatepost/apikey"
 	"gatepost.dev/gatepost/test/live"
 )
 
@@ -63,6 +64,13 @@ func (h hoard) leaks(text []byte) (found []string) {
 	return found
 }
 
+// key adds an API key, and its random part by itself.
+func (h hoard) key(name, text string) string {
+	h[name] = text
+	h["the random part of "+name] = text[strings.LastIndexByte(text, '_')+1:]
+	return text
+}
+
 const secretsPolicy = `apiVersion: gatepost.dev/v1alpha1
 kind: AgentAuthPolicy
 metadata: {name: secrets}
@@ -70,14 +78,25 @@ spec:
   jwt:
     providers:
     - {name: back-end, algorithms: [HS256], secretRef: {name: back-end, keys: [current, previous]}}
+    extractFrom: {headers: [{name: Authorization, valuePrefix: "Bearer "}, {name: Cookie, valuePrefix: token=}]}
+  apiKeyAuth: {credentialSelector: {}}
+  webSocket: {tokenSources: [Header, Subprotocol]}
   authorization:
     rules:
+    - {name: programs, principal: {apiKeys: [program]}}
     - {name: owners, operation: {paths: [{type: Prefix, value: /owner}]}, principal: {scopes: {anyOf: ["agents:own"]}}}
     - {name: nobody, action: Deny, operation: {paths: [{type: Prefix, value: /owner}]}}
     - {name: run, principal: {claims: [{name: role, values: [teacher]}]}}
   exemptions: [{methods: [GET], path: /health}]
   cors: {allowOrigins: ["https://app.example"], allowCredentials: true}
 `
+
+// keyDocument is an APIKey of the client program: one key that is live and one
+// that has expired.
+func keyDocument(live, expired apikey.Key) string {
+	return fmt.Sprintf("---\napiVersion: gatepost.dev/v1alpha1\nkind: APIKey\nmetadata: {name: program}\nspec:\n  clientID: program\n"+
+		"  values: [{name: live, keyHash: '%s'}, {name: old, keyHash: '%s', expiresAt: 2026-01-01T00:00:00Z}]\n", live.Hash(), expired.Hash())
+}
 
 // everything is the traffic of TestSecretsStayInside and what came of it.
 type everything struct {
@@ -114,6 +133,38 @@ func (e *everything) tokens(t *testing.T) map[string]string {
 	return tokens
 }
 
+// keys are API keys: a live one, an expired one, an unknown one and texts that
+// are none. The document makes them known.
+func (e *everything) keys(t *testing.T) (keys []string, document string) {
+	t.Helper()
+	var made [3]apikey.Key
+	for i, name := range []string{"live", "expired", "unknown"} {
+		key, err := apikey.Generate(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[i] = key
+		keys = append(keys, e.hoard.key("API key "+name, key.Reveal()))
+	}
+	live := keys[0]
+	keys = append(keys, live[:len(live)-1], live+" ", e.hoard.claim("no API key"))
+	return keys, keyDocument(made[0], made[1])
+}
+
+// requestsOfKey carry an API key where it belongs and where it must not.
+func requestsOfKey(key string) []string {
+	const end = " HTTP/1.1\r\nHost: agent.example\r\nConnection: close\r\n"
+	header := "X-API-Key: " + key + "\r\n"
+	return []string{
+		"GET /run" + end + header + "\r\n",
+		"GET /fails" + end + header + "\r\n",
+		"GET /run" + end + header + header + "\r\n",
+		"GET /run" + end + header + "Authorization: Bearer " + key + "\r\n\r\n",
+		"GET /run" + end + "Cookie: token=" + key + "\r\n\r\n",
+		"GET /run?api_key=" + key + end + "\r\n",
+	}
+}
+
 // requests carry a token where it belongs, where it may, and where it must not.
 func requests(compact string) []string {
 	const end = " HTTP/1.1\r\nHost: agent.example\r\nConnection: close\r\n"
@@ -126,9 +177,12 @@ func requests(compact string) []string {
 		"POST /run" + end + bearer + "Content-Length: 4\r\n\r\nbody",
 		"GET /run" + end + bearer + bearer + "\r\n",
 		"GET /run" + end + "Authorization: Basic " + compact + "\r\n\r\n",
-		"GET /run" + end + "Cookie: token=" + compact + "\r\nX-API-Key: " + compact + "\r\n\r\n",
+		"GET /run" + end + "Cookie: token=" + compact + "\r\n\r\n",
+		"GET /run" + end + "X-API-Key: " + compact + "\r\n\r\n",
 		"GET /run?access_token=" + compact + end + "\r\n",
 		"GET /run" + end + "X-Auth-Subject: " + compact + "\r\n\r\n",
+		"GET /run" + end + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bearer, " + compact + "\r\n\r\n",
 		"GET /run" + end + bearer + "Sec-WebSocket-Protocol: bearer, " + compact + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 		"GET /run" + end + bearer + "Bad Header: x\r\n\r\n",
@@ -221,11 +275,18 @@ func TestSecretsStayInside(t *testing.T) {
 	previous := rand.Text() + rand.Text()
 	e.hoard.secret("the secret", secret)
 	e.hoard.secret("the previous secret", previous)
+	keys, document := e.keys(t)
 	e.g = live.Start(t, live.Setup{
-		Policy: secretsPolicy, Upstream: serve(t, agent), Flags: []string{"--log-level", "debug"},
+		Policy: secretsPolicy + document, Upstream: serve(t, agent), Flags: []string{"--log-level", "debug"},
 		Keys: map[string][]byte{"back-end/current": []byte(secret), "back-end/previous": []byte(previous)},
 	})
 	sent := 0
+	for _, key := range keys {
+		for _, request := range requestsOfKey(key) {
+			e.send(t, request)
+			sent++
+		}
+	}
 	for _, compact := range e.tokens(t) {
 		for _, request := range requests(compact) {
 			e.send(t, request)
@@ -233,8 +294,16 @@ func TestSecretsStayInside(t *testing.T) {
 		}
 	}
 	e.reloads(t)
-	found := 0
-	for place, text := range e.outside(t) {
+	found, places := 0, e.outside(t)
+	for _, reason := range []string{
+		"ok", "exempt", "missing_credential", "ambiguous_credentials", "malformed_token", "token_too_large", "signature_invalid", "expired",
+		"claim_invalid", "api_key_invalid", "api_key_expired", "rule_denied", "bad_request",
+	} {
+		if !bytes.Contains(places["/metrics"], []byte(`reason="`+reason+`"`)) {
+			t.Errorf("the traffic was not mixed enough: no request had the reason %s", reason)
+		}
+	}
+	for place, text := range places {
 		if len(text) == 0 {
 			t.Errorf("%s: there is nothing to look through", place)
 		}
@@ -252,6 +321,7 @@ func TestSecretsStayInside(t *testing.T) {
 func TestTheSearchFindsWhatIsThere(t *testing.T) {
 	h := hoard{}
 	h.secret("s", secret)
+	h.key("k", "gpk_abc_defghijklmnop")
 	h.token("t", mint(t, secret, map[string]any{"sub": h.claim("c")}))
 	for name, text := range h {
 		if leaks := h.leaks([]byte("x" + text + "y")); len(leaks) == 0 {
