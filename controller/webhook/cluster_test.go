@@ -445,6 +445,9 @@ func (h *house) testSidecars(t *testing.T) {
 	t.Run("an ephemeral container may not mount the bundle", func(t *testing.T) {
 		want(t, ephemeral(t, guarded(t), v1alpha1.VolumeName), "remove them from spec.ephemeralContainers")
 	})
+	t.Run("nor the sidecar's state, which says whose tokens are good", func(t *testing.T) {
+		want(t, ephemeral(t, guarded(t), v1alpha1.StateVolumeName), "remove them from spec.ephemeralContainers")
+	})
 	t.Run("not even when the pod was relabelled before", func(t *testing.T) {
 		pod := guarded(t)
 		pod.Labels = map[string]string{"app": "other"}
