@@ -22,7 +22,14 @@ type answered struct {
 // answers. Then nothing more may come: surplus is what did.
 func exchange(t testing.TB, address string, sent []byte, most int) (answers []answered, surplus string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
+	return exchangeFrom(t, net.IPv4(127, 0, 0, 1), address, sent, most)
+}
+
+// exchangeFrom is exchange from a loopback address of the caller's choice.
+func exchangeFrom(t testing.TB, from net.IP, address string, sent []byte, most int) (answers []answered, surplus string) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
+	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

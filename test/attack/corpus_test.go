@@ -28,6 +28,7 @@ type testCase struct {
 	has      []string   // the last answer to the attack contains each of these
 	lacks    []string   // and none of these
 	truncate bool       // the agent sees the beginning of the attack, not its end
+	passed   bool       // the attack reaches the agent as an ordinary request, as the answer shows
 }
 
 // expected is one answer.
@@ -93,6 +94,7 @@ func readCase(name, text string) (testCase, error) {
 	if first, c.cleaned = strings.CutSuffix(first, " cleaned"); !c.cleaned {
 		first, c.truncate = strings.CutSuffix(first, " truncated")
 	}
+	first, c.passed = strings.CutSuffix(first, " passed")
 	if c.answers, err = readAnswers(first); err != nil {
 		return c, err
 	}
