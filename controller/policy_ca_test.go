@@ -15,7 +15,8 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-func certificate(t *testing.T, serial int64) string {
+// Certificate is the PEM of a certificate that signs itself.
+func Certificate(t *testing.T, serial int64) string {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	template := &x509.Certificate{SerialNumber: big.NewInt(serial), IsCA: true, BasicConstraintsValid: true}
@@ -29,7 +30,7 @@ func certificate(t *testing.T, serial int64) string {
 func TestCertificatesOfAKeyServer(t *testing.T) {
 	t.Parallel()
 	const field = "spec.jwt.providers[0].remoteJWKS.caBundleRef: "
-	old, fresh := certificate(t, 1), certificate(t, 2)
+	old, fresh := Certificate(t, 1), Certificate(t, 2)
 	kept := &keyring.File{Providers: map[string]keyring.FileProvider{"p": {CABundle: old}}}
 	keys := &keyring.File{Providers: map[string]keyring.FileProvider{"p": {Keys: []keyring.VerifyKey{{KID: "a", Alg: "HS256", K: []byte(goodSecret)}}}}}
 	configMap := func(text string) sources {
@@ -83,7 +84,7 @@ func TestCertificatesOfAKeyServer(t *testing.T) {
 
 func TestAProviderThatWasRemoteHasNoKeys(t *testing.T) {
 	t.Parallel()
-	last := &keyring.File{Providers: map[string]keyring.FileProvider{"p": {CABundle: certificate(t, 1)}}}
+	last := &keyring.File{Providers: map[string]keyring.FileProvider{"p": {CABundle: Certificate(t, 1)}}}
 	got := resolve(document(1, "missing").Spec, sources{}, last)
 	if _, found := got.providers["p"]; found || !got.keyless() {
 		t.Errorf("it is given certificates for keys: %+v", got)

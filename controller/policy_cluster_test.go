@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -228,6 +229,39 @@ func TestAKeySetIsTakenFromAConfigMap(t *testing.T) {
 	if kids := kidsOf(t, p); !slices.Equal(kids, []string{"a"}) {
 		t.Errorf("the bundle holds %v", kids)
 	}
+}
+
+func TestCertificatesAreTakenFromAConfigMapOrASecret(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	remote := func(kind string) *policy.RemoteJWKS {
+		return &policy.RemoteJWKS{URI: "https://idp.example/jwks", CABundleRef: &policy.CABundleRef{Kind: kind, Name: "ca", Key: "ca.crt"}}
+	}
+	p := agentPolicy(ns, "chat", policy.Provider{Algorithms: []policy.Algorithm{"EdDSA"}, RemoteJWKS: remote("")})
+	create(t, p)
+	policyHas(t, p, resolved, no, v1alpha1.ReasonConfigMapNotFound)
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "ca"}, Data: map[string]string{"ca.crt": "rubbish"}}
+	create(t, configMap)
+	policyHas(t, p, resolved, no, v1alpha1.ReasonInvalidCABundle)
+	holds := func(want string) {
+		t.Helper()
+		eventually(t, func() string {
+			if _, file, _ := bundleOf(t, p); file.Providers["tokens"].CABundle != want {
+				return "the bundle has other certificates"
+			}
+			return ""
+		})
+	}
+	for serial := range int64(2) {
+		text := controller.Certificate(t, serial+1)
+		change(t, configMap, func(c *corev1.ConfigMap) { c.Data["ca.crt"] = text })
+		policyHas(t, p, resolved, yes, v1alpha1.ReasonResolvedRefs)
+		holds(text)
+	}
+	text := controller.Certificate(t, 3)
+	create(t, secretWith(ns, "ca", map[string]string{"ca.crt": text}))
+	change(t, p, func(p *v1alpha1.AgentAuthPolicy) { p.Spec.JWT.Providers[0].RemoteJWKS = remote("Secret") })
+	holds(text)
 }
 
 func TestTheOlderOfTwoPoliciesWins(t *testing.T) {
