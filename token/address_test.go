@@ -95,7 +95,7 @@ func TestNameMovesToMetadata(t *testing.T) {
 	wire := insecure("http://id.example.test:" + port)
 	wire.CacheDuration = seconds(1)
 	remotes.Use(verifier(t, remoteProvider(t, remotes, "id", wire)))
-	if got := <-reports; got.Result != token.FetchOK {
+	if got := next(t, reports); got.Result != token.FetchOK {
 		t.Fatalf("first fetch: %q (%v)", got.Result, got.Err)
 	}
 	names.answer.Store(&[4]byte{169, 254, 169, 254})

@@ -106,14 +106,14 @@ func TestCertificatesRotate(t *testing.T) {
 		return v
 	}
 	use(ours.pem())
-	if got := <-reports; got.Result != token.FetchOK {
+	if got := next(t, reports); got.Result != token.FetchOK {
 		t.Fatalf("first fetch: %q (%v)", got.Result, got.Err)
 	}
 	v := use(append([]byte("# the same, with a comment\n"), ours.pem()...))
 	got, _ := judgeBy(t, t.Context(), v, key, nil)
 	wantReason(t, got, policy.OK)
 	v = use(theirs.pem())
-	if got := <-reports; got.Result != token.FetchFailed {
+	if got := next(t, reports); got.Result != token.FetchFailed {
 		t.Errorf("under other certificates: %q", got.Result)
 	}
 	got, _ = judgeBy(t, t.Context(), v, key, nil)
