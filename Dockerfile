@@ -8,6 +8,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY api api
+COPY apikey apikey
 COPY cmd cmd
 COPY controller controller
 COPY internal internal
@@ -17,9 +18,10 @@ COPY token token
 ARG TARGETOS TARGETARCH
 ARG VERSION=dev
 ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=readonly"
-RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -o /out/ -ldflags "-s -w -buildid= -X main.version=${VERSION}" \
-    ./cmd/sidecar ./cmd/controller
+RUN export GOOS=${TARGETOS} GOARCH=${TARGETARCH}; \
+    ldflags="-s -w -buildid= -X main.version=${VERSION}"; \
+    go build -o /out/ -ldflags "$ldflags" -tags nethttpomithttp2 ./cmd/sidecar && \
+    go build -o /out/ -ldflags "$ldflags" ./cmd/controller
 
 # The sidecar runs as a user of its own in every agent's pod; remote key sets
 # need the certificates.

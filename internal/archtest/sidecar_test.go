@@ -65,7 +65,7 @@ func TestSidecarIsSmall(t *testing.T) {
 func buildSidecar(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "sidecar")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/sidecar")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2", "-o", binary, "./cmd/sidecar")
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -77,7 +77,7 @@ func newArena(ctx context.Context) (_ *arena, err error) {
 		return nil, err
 	}
 	a.binary = filepath.Join(dir, "sidecar")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", a.binary, "./cmd/sidecar")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2", "-o", a.binary, "./cmd/sidecar")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	fmt.Println("building the sidecar")

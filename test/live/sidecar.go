@@ -142,7 +142,11 @@ func Build(t testing.TB, name string) string {
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "gatepost.dev/gatepost/cmd/"+name)
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path}
+	if name == "sidecar" {
+		args = append(args, "-tags", "nethttpomithttp2") // as it is released
+	}
+	build := exec.CommandContext(t.Context(), "go", append(args, "gatepost.dev/gatepost/cmd/"+name)...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", name, err, bytes.TrimSpace(out))

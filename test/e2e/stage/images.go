@@ -59,11 +59,12 @@ func BuildImages(ctx context.Context, c *cluster.Cluster, checkout, dir string, 
 
 	say("building the sidecar, the controller and the caller")
 	bin := filepath.Join(dir, "bin") + string(filepath.Separator)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin,
-		"./cmd/sidecar", "./cmd/controller", "./test/e2e/remote/caller")
-	build.Dir, build.Env = checkout, append(os.Environ(), "CGO_ENABLED=0")
-	if err := run(build); err != nil {
-		return nil, fmt.Errorf("building: %w", err)
+	for _, packages := range [][]string{{"-tags", "nethttpomithttp2", "./cmd/sidecar"}, {"./cmd/controller", "./test/e2e/remote/caller"}} {
+		build := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", bin}, packages...)...)
+		build.Dir, build.Env = checkout, append(os.Environ(), "CGO_ENABLED=0")
+		if err := run(build); err != nil {
+			return nil, fmt.Errorf("building: %w", err)
+		}
 	}
 	for program, name := range map[string]string{"sidecar": names.Sidecar, "controller": names.Controller, "caller": names.Caller} {
 		tarball := filepath.Join(dir, program+".tar")
