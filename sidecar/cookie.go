@@ -49,9 +49,11 @@ func withoutCookie(lines []string, name string) []string {
 }
 
 // nameIn is where in text the name of a cookie begins, -1 if nowhere: the name
-// as a whole word, then an equals sign, blanks aside. It need not be the first
-// word, because some readers take blanks, commas or quotes for the end of a
-// cookie.
+// as a whole word, then an equals sign, whatever else stands between them that
+// is no part of a name. Readers differ in what they take away around a name:
+// blanks, quotes, blanks of Latin-1 or Unicode (str.strip in Python, trim in
+// JavaScript), which are bytes beyond ASCII here. It need not be the first word,
+// because some readers take blanks, commas or quotes for the end of a cookie.
 func nameIn(text, name string) int {
 	for from := 0; from < len(text); {
 		k := strings.Index(text[from:], name)
@@ -60,7 +62,10 @@ func nameIn(text, name string) int {
 		}
 		begin, end := from+k, from+k+len(name)
 		whole := begin == 0 || !isCookieName(text[begin-1])
-		if whole && strings.HasPrefix(strings.TrimLeft(text[end:], " \t"), "=") {
+		for end < len(text) && text[end] != '=' && !isCookieName(text[end]) {
+			end++
+		}
+		if whole && end < len(text) && text[end] == '=' {
 			return begin
 		}
 		from = begin + 1
@@ -69,7 +74,7 @@ func nameIn(text, name string) int {
 }
 
 // isCookieName reports whether c may be part of a cookie's name: a token, RFC
-// 9110 section 5.6.2.
+// 9110 section 5.6.2, without the apostrophe, which may be taken for a quote.
 func isCookieName(c byte) bool {
-	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, rune(c))
+	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"'(),/:;<=>?@[\]{}`, rune(c))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"gatepost.dev/gatepost/policy"
 )
@@ -161,13 +162,54 @@ func FuzzProtocols(f *testing.F) {
 	})
 }
 
-// FuzzCookies compares with net/http's reader of cookies: every value that it
-// finds is found, none that it finds is left for the agent, and other cookies
-// stay.
+// trims are what lenient readers take away around a cookie's name.
+var trims = map[string]func(name string) string{
+	"quotes": func(name string) string { return strings.Trim(name, "\" '\t") },
+	"bytes >= 0x7f": func(name string) string {
+		return strings.TrimFunc(asLatin1(name), func(c rune) bool { return c <= ' ' || c >= 0x7f })
+	},
+	"Latin-1, strip": func(name string) string { return strings.TrimFunc(asLatin1(name), isPythonSpace) },
+	"UTF-8, strip":   func(name string) string { return strings.TrimFunc(name, isPythonSpace) },
+	"UTF-8, trim":    func(name string) string { return strings.TrimFunc(name, isJSSpace) },
+	"Latin-1, trim":  func(name string) string { return strings.TrimFunc(asLatin1(name), isJSSpace) },
+}
+
+// asLatin1 decodes each byte to the character of its number.
+func asLatin1(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		b.WriteRune(rune(text[i]))
+	}
+	return b.String()
+}
+
+// isPythonSpace is what str.strip takes away.
+func isPythonSpace(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
+
+// isJSSpace is what String.prototype.trim takes away.
+func isJSSpace(c rune) bool { return c != 0x85 && unicode.IsSpace(c) || c == 0xfeff }
+
+// laxly reads the values of a cookie by splitting at semicolons and equals
+// signs, as Starlette and many others do, in any of the ways to trim the name.
+func laxly(lines []string, name string, trim func(string) string) (found []string) {
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			if key, value, ok := strings.Cut(pair, "="); ok && trim(key) == name {
+				found = append(found, value)
+			}
+		}
+	}
+	return found
+}
+
+// FuzzCookies compares with net/http's reader of cookies and with lenient ones:
+// every value that they find is found, none that they find is left for the
+// agent, and other cookies stay.
 func FuzzCookies(f *testing.F) {
 	for _, seed := range []string{
 		"token=a.b.c", "a=b; token=a.b.c; c=d", "token=a\ntoken=b", "token=a; token=b", "token =a", " token=\"a\"", "token", "token=", "xtoken=a", "token2=a; token=b",
 		"a=\"; token=x\"", "a=b,token=c", "TOKEN=a", "a=token=b", "$token=a",
+		"token=a; token\xa0=b", "token=a; token\x85=b", "token=a; token\"=b", "token\u00a0=a", "\u3000token=a", "token\u2003=a", "token\ufeff=a", "city=Z\xfcrich", "a=\xa0token=b",
 	} {
 		f.Add(seed)
 	}
@@ -196,6 +238,17 @@ func FuzzCookies(f *testing.F) {
 		}
 		if left := read(kept); len(left) > 0 {
 			t.Errorf("%q: net/http still finds %q in %q", lines, left, kept)
+		}
+		for name, trim := range trims {
+			switch theirs := laxly(lines, "token", trim); {
+			case len(found) < len(theirs):
+				t.Errorf("%q: found %q, a reader (%s) finds %q", lines, found, name, theirs)
+			case len(found) == 1 && len(theirs) == 1 && strings.Trim(found[0], " \t") != strings.Trim(theirs[0], " \t"):
+				t.Errorf("%q: found %q, a reader (%s) finds %q", lines, found, name, theirs)
+			}
+			if left := laxly(kept, "token", trim); len(left) > 0 {
+				t.Errorf("%q: a reader (%s) still finds %q in %q", lines, name, left, kept)
+			}
 		}
 		if len(found) == 0 && !slices.Equal(kept, lines) && len(kept) != len(lines) {
 			t.Errorf("%q became %q", lines, kept)
