@@ -120,3 +120,42 @@ func TestAHeadAfterARestHasItsOwnTime(t *testing.T) {
 		t.Errorf("half a head: %q, %v after %v, want the end after %v", back, err, took, headTimeout)
 	}
 }
+
+// Nor has one that begins it just before its connection would have been parked,
+// or together with the request before, any less.
+func TestAHeadThatComesInPartsHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	for name, c := range map[string]struct {
+		with        string // sent with the first request
+		rest, pause time.Duration
+	}{
+		"early in the rest":             {"", restAfter / 4, restAfter},
+		"late in the rest":              {"", restAfter * 9 / 10, restAfter / 2},
+		"after it":                      {"", restAfter * 3 / 2, 2 * restAfter},
+		"behind the request before":     {public[:9], 0, 2 * restAfter},
+		"an empty line before a head":   {"\r", restAfter / 2, 0},
+		"an empty line that comes late": {"\r", 2 * restAfter, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &guarded{t: t, sidecar: g.sidecar, addr: g.addr, logs: g.logs}
+			conn := g.dial()
+			if status := keep(t, conn, public+c.with); status != http.StatusOK {
+				t.Fatalf("the first request: %d", status)
+			}
+			half := public[len(c.with):9]
+			if c.with == "\r" {
+				half = "\n" + public[:9]
+			}
+			time.Sleep(c.rest)
+			if _, err := io.WriteString(conn, half); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(c.pause)
+			if status := keep(t, conn, public[9:]); status != http.StatusOK {
+				t.Errorf("the second: %d", status)
+			}
+		})
+	}
+}

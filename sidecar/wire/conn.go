@@ -43,6 +43,7 @@ type Conn struct {
 	deadlines sync.Mutex
 	outer     time.Time // the read deadline set from outside
 	own       time.Time // the deadline of the head that is being read
+	urgent    bool      // outer was set after own
 
 	space  sync.Mutex
 	booked int64 // bytes taken from the budget
