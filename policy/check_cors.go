@@ -38,6 +38,47 @@ func (c *checker) cors(field string, s *CORS) {
 	}
 }
 
+// sendable warns of allowed headers among which there is none that carries a
+// credential. With tokens, API keys are not for pages.
+func (c *checker) sendable(s *Spec) {
+	if s.CORS == nil || s.CORS.Mode == CORSPassthrough {
+		return
+	}
+	allowed := s.CORS.AllowHeaders
+	if len(allowed) == 0 {
+		allowed = defaultAllowHeaders()
+	}
+	carriers, what := carriers(s)
+	for _, name := range carriers {
+		if slices.ContainsFunc(allowed, func(h string) bool { return h == "*" || EqualFoldASCII(h, name) || EqualFoldASCII(name, "cookie") }) {
+			return
+		}
+	}
+	if len(carriers) > 0 {
+		c.warn("spec.cors.allowHeaders", "leaves out %s: no page of another origin can send its %s; add it", carriers[0], what)
+	}
+}
+
+// carriers are the headers in which pages send what they identify themselves with.
+func carriers(s *Spec) (names []string, what string) {
+	switch {
+	case s.JWT != nil && s.JWT.ExtractFrom == nil:
+		return []string{"Authorization"}, "token"
+	case s.JWT != nil:
+		for _, h := range s.JWT.ExtractFrom.Headers {
+			names = append(names, h.Name)
+		}
+		return names, "token"
+	case s.APIKeyAuth != nil && len(s.APIKeyAuth.ExtractFrom) == 0:
+		return []string{"X-API-Key"}, "API key"
+	case s.APIKeyAuth != nil:
+		for _, source := range s.APIKeyAuth.ExtractFrom {
+			names = append(names, source.Header)
+		}
+	}
+	return names, "API key"
+}
+
 var originForm = regexp.MustCompile(`^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
 
 // origin checks one origin as browsers send it (RFC 6454 section 6.2).

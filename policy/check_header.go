@@ -44,8 +44,15 @@ func (c *checker) extractFrom(field string, headers []TokenHeader) {
 		if name == "cookie" && !cookiePrefix.MatchString(h.ValuePrefix) {
 			c.fail(field+".valuePrefix", "%q names no cookie: write its name and an equals sign, like access_token=", h.ValuePrefix)
 		}
+		if schemePrefix.MatchString(h.ValuePrefix) {
+			c.warn(field+".valuePrefix", "%q does not end in a blank: the one before the token makes every token malformed; write %q in quotes", h.ValuePrefix, h.ValuePrefix+" ")
+		}
 	}
 }
+
+// schemePrefix is a word such as Bearer, behind which a blank stands before the
+// token (RFC 9110 section 11.4).
+var schemePrefix = regexp.MustCompile("^[A-Za-z]+$")
 
 // cookiePrefix is a cookie's name (RFC 6265 section 4.1.1) and an equals sign.
 var cookiePrefix = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+=$")

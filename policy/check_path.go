@@ -25,6 +25,16 @@ func (c *checker) path(field, value, kind string) {
 	}
 }
 
+// exactPath checks a path that is compared whole, where a rule's types of paths
+// are not to be had.
+func (c *checker) exactPath(field, value string) {
+	if strings.HasPrefix(value, "/") && strings.Contains(value, "*") {
+		c.fail(field, "%q has a wildcard: one exact path stands here; list each path", value)
+		return
+	}
+	c.path(field, value, PathExact)
+}
+
 // pathProblem says why no accepted request can have this path.
 func pathProblem(value string) string {
 	switch {

@@ -9,18 +9,15 @@ func (c *checker) authorization(field string, a *Authorization, s *Spec) {
 	oneOf(c, field+".defaultAction", "action", a.DefaultAction, ActionAllow, ActionDeny)
 	c.count(field+".rules", len(a.Rules), 0, 64)
 	names := make([]string, len(a.Rules))
-	everything := ""
 	for i := range a.Rules {
 		r := &a.Rules[i]
 		names[i] = r.Name
 		c.rule(at(field+".rules", i), r, s)
-		if everything != "" {
-			c.warn(at(field+".rules", i), "is never reached: %s before it matches every request", everything)
-		} else if matchesEverything(r) {
-			everything = r.Name
-		}
 	}
 	c.uniqueNames(field+".rules", names)
+	if len(c.errs) == 0 {
+		c.reach(field+".rules", a.Rules)
+	}
 	if a.DefaultAction == ActionAllow {
 		c.idleRules(field+".rules", a.Rules)
 	}
@@ -35,20 +32,6 @@ func (c *checker) idleRules(field string, rules []Rule) {
 			c.warn(at(field, i), "changes nothing: defaultAction: Allow lets through whom it leaves out; use Deny")
 		}
 	}
-}
-
-// matchesEverything reports whether no request gets past the rule: a Deny rule
-// without a principal takes anonymous ones too, an anonymous Allow rule verified
-// ones.
-func matchesEverything(r *Rule) bool {
-	all := r.Operation == nil || len(r.Operation.Methods) == 0 && len(r.Operation.Paths) == 0
-	if !all || r.MCP != nil || r.Preset != "" {
-		return false
-	}
-	if r.Action == ActionDeny {
-		return r.Principal == nil
-	}
-	return r.Principal != nil && r.Principal.Anonymous
 }
 
 func (c *checker) rule(field string, r *Rule, s *Spec) {

@@ -29,6 +29,7 @@ func (c *checker) spec(s *Spec) {
 	c.trustedProxies("spec.trustedProxies", s.TrustedProxies)
 	c.passable(s)
 	c.cookies(s)
+	c.sendable(s)
 }
 
 // passable warns of a policy that lets nothing through but exemptions.
@@ -53,7 +54,7 @@ func (c *checker) exemptions(field string, list []Exemption) {
 	for i, e := range list {
 		field := at(field, i)
 		c.methods(field+".methods", e.Methods, 1)
-		c.path(field+".path", e.Path, PathExact)
+		c.exactPath(field+".path", e.Path)
 	}
 }
 
@@ -75,6 +76,9 @@ func (c *checker) transport(s *Spec) {
 	if t := s.Streaming; t != nil {
 		oneOf(c, "spec.streaming.onTokenExpiry", "action", t.OnTokenExpiry, OnExpiryContinue, OnExpiryClose, OnExpiryCloseAfterGrace)
 		c.duration("spec.streaming.grace", t.Grace, 0, 24*time.Hour)
+		if t.Grace != nil && t.Grace.Duration != defaultGrace && t.OnTokenExpiry != OnExpiryCloseAfterGrace {
+			c.warn("spec.streaming.grace", "changes nothing: grace needs onTokenExpiry: CloseAfterGrace")
+		}
 	}
 	if u := s.Upstream; u != nil {
 		oneOf(c, "spec.upstream.host", "host", u.Host, HostPreserve, HostLocalhost)
@@ -98,7 +102,7 @@ func (c *checker) webSocket(field string, w *WebSocket) {
 	unique(c, field+".tokenSources", w.TokenSources)
 	c.count(field+".deferToApp", len(w.DeferToApp), 0, 8)
 	for i, path := range w.DeferToApp {
-		c.path(at(field+".deferToApp", i), path, PathExact)
+		c.exactPath(at(field+".deferToApp", i), path)
 	}
 	unique(c, field+".deferToApp", w.DeferToApp)
 }

@@ -278,6 +278,7 @@ func TestCompileRefusesPaths(t *testing.T) {
 		{"an unknown type", func(s *policy.Spec) { paths(s, policy.PathMatch{Type: "Regex", Value: "/a"}) }, `spec.authorization.rules[1].operation.paths[0].type: unknown type "Regex"; use one of Exact, Prefix, Template`},
 		{"an exemption that never matches", func(s *policy.Spec) { s.Exemptions[0].Path = "/a/../b" }, `spec.exemptions[0].path: "/a/../b" never matches`},
 		{"an exemption for all below", func(s *policy.Spec) { s.Exemptions[0].Path = "/public/*" }, `spec.exemptions[0].path: "/public/*" has a wildcard`},
+		{"an exemption for all that begins so", func(s *policy.Spec) { s.Exemptions[0].Path = "/health*" }, `spec.exemptions[0].path: "/health*" has a wildcard: one exact path stands here`},
 		{"an exemption with a variable", func(s *policy.Spec) { s.Exemptions[0].Path = "/{x}" }, `spec.exemptions[0].path: "/{x}" has braces`},
 		{"an exemption without a method", func(s *policy.Spec) { s.Exemptions[0].Methods = nil }, `spec.exemptions[0].methods: is required`},
 		{"an exemption of TRACE", func(s *policy.Spec) { s.Exemptions[0].Methods[0] = "TRACE" }, `spec.exemptions[0].methods[0]: unknown method "TRACE"`},

@@ -79,23 +79,30 @@ func defaultCORS(c *CORS) {
 		c.AllowMethods = []Method{"GET", "POST", "PUT", "PATCH", "DELETE"}
 	}
 	if len(c.AllowHeaders) == 0 {
-		c.AllowHeaders = []string{
-			"Authorization", "Content-Type", "X-API-Key",
-			"Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id",
-		}
+		c.AllowHeaders = defaultAllowHeaders()
 	}
 	durationOrElse(&c.MaxAge, 10*time.Minute)
 }
 
+func defaultAllowHeaders() []string {
+	return []string{
+		"Authorization", "Content-Type", "X-API-Key",
+		"Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id",
+	}
+}
+
 // defaultMaxTokenBytes is that of limits.maxTokenBytes.
 const defaultMaxTokenBytes = 16384
+
+// defaultGrace is streaming.grace where nobody wrote one, or the API server did.
+const defaultGrace = 30 * time.Second
 
 // defaultTransport fills in whole sections, so that the sidecar need not ask
 // whether they are there.
 func defaultTransport(s *Spec) {
 	pointerOrElse(&s.Streaming, Streaming{})
 	orElse(&s.Streaming.OnTokenExpiry, OnExpiryContinue)
-	durationOrElse(&s.Streaming.Grace, 30*time.Second)
+	durationOrElse(&s.Streaming.Grace, defaultGrace)
 	pointerOrElse(&s.Upstream, Upstream{})
 	orElse(&s.Upstream.Host, HostPreserve)
 	pointerOrElse(&s.WebSocket, WebSocket{})

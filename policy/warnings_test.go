@@ -28,10 +28,31 @@ func TestWarnings(t *testing.T) {
 		{"no origin", jwt + `cors: {}`, "spec.cors.allowOrigins: is empty: no page of another origin can read an answer"},
 		{"cookies without an origin", strings.Replace(jwt, "jwt:", "jwt:\n  extractFrom: {headers: [{name: Cookie, valuePrefix: t=}]}", 1), "spec.jwt.extractFrom.headers[0].name: a cookie speaks only for pages whose origin cors.allowOrigins names, and it names none: all but GET, HEAD and OPTIONS will be refused"},
 		{"an origin with its default port", jwt + `cors: {allowOrigins: ["https://a.example:443"]}`, "spec.cors.allowOrigins[0]: names the default port: browsers send https://a.example"},
+		{"a prefix without its blank", strings.Replace(jwt, "jwt:", "jwt:\n  extractFrom: {headers: [{name: Authorization, valuePrefix: Bearer}]}", 1), `spec.jwt.extractFrom.headers[0].valuePrefix: "Bearer" does not end in a blank: the one before the token makes every token malformed; write "Bearer " in quotes`},
+		{"a grace that nothing uses", jwt + `streaming: {grace: 20s}`, "spec.streaming.grace: changes nothing: grace needs onTokenExpiry: CloseAfterGrace"},
+		{"a grace beside Close", jwt + `streaming: {onTokenExpiry: Close, grace: 20s}`, "spec.streaming.grace: changes nothing: grace needs onTokenExpiry: CloseAfterGrace"},
+		{"pages that may not send their token", jwt + `cors: {allowOrigins: ["https://a.example"], allowHeaders: [Content-Type]}`, "spec.cors.allowHeaders: leaves out Authorization: no page of another origin can send its token; add it"},
+		{"pages that may not send their token by another name", strings.Replace(jwt, "jwt:", "jwt:\n  extractFrom: {headers: [{name: X-Token}]}", 1) + `cors: {allowOrigins: ["https://a.example"]}`, "spec.cors.allowHeaders: leaves out X-Token: no page of another origin can send its token; add it"},
+		{"pages that may not send their API key", `apiKeyAuth: {credentialSelector: {}, extractFrom: [{header: X-Key}]}` + "\n" + `cors: {allowOrigins: ["https://a.example"]}`, "spec.cors.allowHeaders: leaves out X-Key: no page of another origin can send its API key; add it"},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
 			if diff := cmp.Diff([]string{test.want}, compile(t, test.spec).Warnings()); diff != "" {
 				t.Errorf("Warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for sentence, spec := range map[string]string{
+		"the default grace":              jwt + `streaming: {onTokenExpiry: Close, grace: 30s}`,
+		"a grace that is used":           jwt + `streaming: {onTokenExpiry: CloseAfterGrace, grace: 20s}`,
+		"all headers":                    jwt + `cors: {allowOrigins: ["https://a.example"], allowHeaders: ["*"]}`,
+		"the token's header in capitals": jwt + `cors: {allowOrigins: ["https://a.example"], allowHeaders: [AUTHORIZATION]}`,
+		"headers that the agent allows":  jwt + `cors: {mode: Passthrough, allowOrigins: ["https://a.example"], allowHeaders: [Content-Type]}`,
+		"a token without a prefix":       strings.Replace(jwt, "jwt:", "jwt:\n  extractFrom: {headers: [{name: X-Token}]}", 1),
+		"a cookie":                       strings.Replace(jwt, "jwt:", "jwt:\n  extractFrom: {headers: [{name: Cookie, valuePrefix: t=}]}", 1) + `cors: {allowOrigins: ["https://a.example"], allowCredentials: true, allowHeaders: [Content-Type]}`,
+	} {
+		t.Run(sentence+" is no reason to warn", func(t *testing.T) {
+			if got := compile(t, spec).Warnings(); len(got) > 0 {
+				t.Errorf("Warnings = %q", got)
 			}
 		})
 	}
