@@ -42,6 +42,19 @@ func WithResolver(cfg RemotesConfig, resolver *net.Resolver) RemotesConfig {
 	return cfg
 }
 
+// FetchTimes fetches again and again with one fetcher, as a feed does, and gives
+// up after a while each time.
+func FetchTimes(ctx context.Context, uri string, times int, patience time.Duration) FetchResult {
+	fetcher := newFetcher(feedKey{uri: uri, insecure: true}, nil, RemotesConfig{})
+	var report Fetch
+	for range times {
+		within, cancel := context.WithTimeout(ctx, patience)
+		fetcher.fetch(within, &report)
+		cancel()
+	}
+	return report.Result
+}
+
 // RefusesAddress asks the gate of the fetching client.
 func RefusesAddress(address string, loopback bool, own ...netip.Addr) bool {
 	gate := addressGate{loopback: loopback, forbidden: own}

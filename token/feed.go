@@ -154,7 +154,6 @@ func (f *feed) nudge() {
 func (f *feed) run(ctx context.Context, ended chan struct{}) {
 	defer close(ended)
 	fetcher := newFetcher(f.key, f.ca, f.cfg)
-	defer fetcher.close()
 	for ctx.Err() == nil {
 		begun := f.cfg.Now()
 		f.fly(ctx, fetcher)
@@ -178,7 +177,7 @@ func (f *feed) fly(ctx context.Context, fetcher *fetcher) {
 	if report.Result == FetchOK {
 		f.good.Store(good)
 	}
-	f.land(boarded, report)
+	f.land(boarded, &report)
 	if f.cfg.OnFetch != nil && ctx.Err() == nil {
 		f.cfg.OnFetch(report)
 	}
@@ -190,11 +189,12 @@ func (f *feed) fly(ctx context.Context, fetcher *fetcher) {
 	}
 }
 
-func (f *feed) land(boarded *flight, report Fetch) {
+func (f *feed) land(boarded *flight, report *Fetch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flight = nil
 	if report.Result == FetchOK {
+		report.Recovered = f.failures > 0
 		f.failures = 0
 	} else {
 		f.failures++

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ const (
 	FetchFailed   FetchResult = "error"     // no connection, TLS, timeout, refused redirect
 	FetchRefused  FetchResult = "refused"   // an address that is never fetched from
 	FetchStatus   FetchResult = "status"    // an answer other than 200
-	FetchTooLarge FetchResult = "too_large" // more than 1 MiB
+	FetchTooLarge FetchResult = "too_large" // more than 1 MiB, or 1.5 MiB on the wire
 	FetchInvalid  FetchResult = "invalid"   // encoded, not a key set, or none of its keys is usable
 )
 
@@ -44,37 +45,42 @@ var (
 	errSetUnusable    = errors.New("none of its keys is usable")
 )
 
-// fetcher fetches one key set with a client of its own: bounded in time and
-// size, no proxy, no cookies, no redirect to another host, addresses checked
-// after resolution.
+// fetcher fetches one key set: bounded in time and size, over HTTP/1.1, no proxy,
+// no cookies, no redirect to another host, addresses checked after resolution.
 type fetcher struct {
-	uri       string
-	client    *http.Client
-	transport *http.Transport
+	uri  string
+	dial dialFunc
+	tls  *tls.Config
 }
 
 func newFetcher(key feedKey, ca *CABundle, cfg RemotesConfig) *fetcher {
 	gate := addressGate{loopback: key.insecure, forbidden: cfg.Forbidden}
 	dialer := &net.Dialer{Timeout: fetchTimeout, Control: gate.control, Resolver: cfg.resolver}
-	transport := &http.Transport{
-		DialContext:            dialer.DialContext,
-		DisableCompression:     true,
-		DisableKeepAlives:      true,
-		ForceAttemptHTTP2:      true,
-		MaxResponseHeaderBytes: maxFetchHeader,
-		TLSClientConfig:        cfg.tls,
-	}
+	made := &fetcher{uri: key.uri, dial: dialer.DialContext, tls: cfg.tls}
 	if roots := ca.roots(); roots != nil {
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		made.tls = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 	if cfg.dial != nil {
-		transport.DialContext = cfg.dial
+		made.dial = cfg.dial
 	}
-	client := &http.Client{Transport: transport, Timeout: fetchTimeout, CheckRedirect: sameHost}
-	return &fetcher{uri: key.uri, client: client, transport: transport}
+	return made
 }
 
-func (f *fetcher) close() { f.transport.CloseIdleConnections() }
+// client is for one fetch: nothing of it outlives the line.
+func (f *fetcher) client(fetch context.Context, line *line) *http.Client {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	transport := &http.Transport{
+		DialContext:            line.dialWithin(fetch, f.dial),
+		DisableCompression:     true,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: maxFetchHeader,
+		Protocols:              protocols,
+		TLSClientConfig:        f.tls,
+		TLSHandshakeTimeout:    fetchTimeout,
+	}
+	return &http.Client{Transport: transport, CheckRedirect: sameHost}
+}
 
 // sameHost follows redirects within one origin only.
 func sameHost(next *http.Request, via []*http.Request) error {
@@ -104,6 +110,10 @@ func (f *fetcher) fetch(ctx context.Context, report *Fetch) *KeySet {
 }
 
 func (f *fetcher) get(ctx context.Context) (string, FetchResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	line := &line{left: maxWireBytes}
+	defer line.end()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.uri, nil)
 	if err != nil {
 		return "", FetchFailed, fmt.Errorf("making request: %w", err)
@@ -111,9 +121,9 @@ func (f *fetcher) get(ctx context.Context) (string, FetchResult, error) {
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", "gatepost")
-	response, err := f.client.Do(request)
+	response, err := f.client(ctx, line).Do(request)
 	if err != nil {
-		return "", resultOf(err), fmt.Errorf("fetching key set: %w", withoutURL(err))
+		return "", resultOf(err), fmt.Errorf("fetching key set: %w", withFix(withoutURL(err)))
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -133,7 +143,7 @@ func readSet(response *http.Response) (string, FetchResult, error) {
 	var body strings.Builder
 	body.Grow(int(max(response.ContentLength, 4<<10)))
 	if _, err := io.Copy(&body, io.LimitReader(response.Body, maxSetBytes+1)); err != nil {
-		return "", FetchFailed, fmt.Errorf("reading key set: %w", withoutURL(err))
+		return "", resultOf(err), fmt.Errorf("reading key set: %w", withoutURL(err))
 	}
 	if body.Len() > maxSetBytes {
 		return "", FetchTooLarge, errSetTooLarge
@@ -142,10 +152,22 @@ func readSet(response *http.Response) (string, FetchResult, error) {
 }
 
 func resultOf(err error) FetchResult {
-	if errors.Is(err, errAddressRefused) {
+	switch {
+	case errors.Is(err, errAddressRefused):
 		return FetchRefused
+	case errors.Is(err, errWireTooLarge):
+		return FetchTooLarge
+	default:
+		return FetchFailed
 	}
-	return FetchFailed
+}
+
+// withFix says what to do about a certificate whose signer is not known.
+func withFix(err error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("%w: name your CA in caBundleRef", err)
+	}
+	return err
 }
 
 // withoutURL takes the address out of an error: its query may hold a secret.
