@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -21,8 +22,9 @@ import (
 type clientConn struct {
 	*wire.Conn
 	peer  netip.Addr
-	port  int      // the guarded port it came in on
-	lot   *parking // where it waits for its next request
+	port  int           // the guarded port it came in on
+	lot   *parking      // where it waits for its next request
+	place *list.Element // in the lot, whose lock guards it; nil: not there
 	close func()
 	once  sync.Once
 
@@ -117,21 +119,33 @@ type listener struct {
 	lot    *parking
 }
 
-// Accept waits for a connection that there is room for. Others are told so.
+// Accept waits for a connection that there is room for; parked ones make room.
+// Others are told so.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		n := l.open.Add(1)
+		l.open.Add(1)
 		release := func() { l.open.Add(-1) }
-		if n > l.most() {
-			go turnAway(conn, n > 2*l.most(), l.turned(), release)
+		if !l.room() {
+			go turnAway(conn, l.open.Load() > 2*l.most(), l.turned(), release)
 			continue
 		}
 		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, lot: l.lot, close: release}, nil
 	}
+}
+
+// room reports whether there is room for a connection that is counted already,
+// and makes it where connections only wait for their next request.
+func (l *listener) room() bool {
+	for l.open.Load() > l.most() {
+		if !l.lot.makeRoom() {
+			return false
+		}
+	}
+	return true
 }
 
 // turnAway answers 503 without reading the request, gives the client a moment

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"container/list"
 	"net"
 	"net/http"
 	"runtime"
@@ -27,14 +28,14 @@ type parking struct {
 	full chan struct{} // asks for a sweep
 
 	mu     sync.Mutex
-	parked map[*clientConn]bool // nil when closed
-	fresh  int                  // parked since the last sweep
+	parked *list.List // of *clientConn, the one that has waited longest first; nil when closed
+	fresh  int        // parked since the last sweep
 }
 
 func newParking(most time.Duration) *parking {
 	return &parking{
 		most: most, ready: make(chan *clientConn), closed: make(chan struct{}), full: make(chan struct{}, 1),
-		parked: map[*clientConn]bool{},
+		parked: list.New(),
 	}
 }
 
@@ -59,11 +60,16 @@ func (p *parking) Close() error {
 		return nil
 	}
 	close(p.closed)
-	for c := range p.parked {
-		_ = c.end() // whoever waits for it learns of it
+	for e := p.parked.Front(); e != nil; e = e.Next() {
+		_ = inPlace(e).end() // whoever waits for it learns of it
 	}
 	p.parked = nil
 	return nil
+}
+
+func inPlace(e *list.Element) *clientConn {
+	c, _ := e.Value.(*clientConn)
+	return c
 }
 
 // park takes a connection that rests over from net/http.
@@ -73,7 +79,7 @@ func (p *parking) park(c *clientConn) error {
 	if p.parked == nil {
 		return c.end()
 	}
-	p.parked[c] = true
+	c.place = p.parked.PushBack(c)
 	if p.fresh++; p.fresh >= sweepEvery {
 		p.fresh = 0
 		select {
@@ -88,9 +94,9 @@ func (p *parking) park(c *clientConn) error {
 // wait hands the connection back when there is something to read.
 func (p *parking) wait(c *clientConn) {
 	err := c.Await(time.Now().Add(p.most))
-	p.mu.Lock()
-	delete(p.parked, c)
-	p.mu.Unlock()
+	if !p.leave(c) {
+		return // it was ended meanwhile
+	}
 	if err != nil {
 		_ = c.end() // it has ended, or was idle for too long
 		return
@@ -100,6 +106,38 @@ func (p *parking) wait(c *clientConn) {
 	case <-p.closed:
 		_ = c.end() // nobody serves it any more
 	}
+}
+
+// leave takes a connection away, if it is still there.
+func (p *parking) leave(c *clientConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.parked == nil || c.place == nil {
+		return false
+	}
+	p.remove(c)
+	return true
+}
+
+// remove belongs to whoever holds the lock.
+func (p *parking) remove(c *clientConn) {
+	p.parked.Remove(c.place)
+	c.place = nil
+}
+
+// makeRoom ends the connection that has waited longest, and reports whether
+// there was one.
+func (p *parking) makeRoom() bool {
+	p.mu.Lock()
+	if p.parked == nil || p.parked.Len() == 0 {
+		p.mu.Unlock()
+		return false
+	}
+	c := inPlace(p.parked.Front())
+	p.remove(c)
+	p.mu.Unlock()
+	_ = c.end() // who waits for it finds that it is gone
+	return true
 }
 
 // sweepEvery is how many parked connections are worth collecting what net/http

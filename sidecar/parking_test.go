@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,7 +31,7 @@ func keep(t *testing.T, conn net.Conn, request string) int {
 func (g *guarded) isParked() int {
 	g.sidecar.lot.mu.Lock()
 	defer g.sidecar.lot.mu.Unlock()
-	return len(g.sidecar.lot.parked)
+	return g.sidecar.lot.parked.Len()
 }
 
 const public = "GET /public HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -158,4 +159,65 @@ func TestAHeadThatComesInPartsHasItsOwnTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections that only wait keep nobody out: the one that has waited longest
+// makes room for a new one.
+func TestParkedConnectionsMakeRoomForNewOnes(t *testing.T) {
+	t.Parallel()
+	const most = 4
+	g := start(t, setup{policy: testPolicy + "  limits: {maxConnections: 4}\n"})
+	var waiting, fresh []net.Conn
+	for range most {
+		waiting = append(waiting, g.park(public))
+	}
+	if status := keep(t, waiting[0], public); status != http.StatusOK {
+		t.Fatalf("the first that was parked: %d", status)
+	}
+	await(t, "it is parked again, now as the last", func() bool { return g.isParked() == most })
+	for _, longest := range []net.Conn{waiting[1], waiting[2], waiting[3], waiting[0]} {
+		conn := g.dial()
+		if status := keep(t, conn, public); status != http.StatusOK {
+			t.Fatalf("a new connection: %d", status)
+		}
+		if _, err := longest.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the one that waited longest: %v, want its end", err)
+		}
+		if n := g.sidecar.connections.Load(); n != most {
+			t.Errorf("%d connections are open, want %d", n, most)
+		}
+		fresh = append(fresh, conn)
+	}
+	for _, conn := range fresh {
+		conn.Close()
+	}
+	await(t, "all places are free", func() bool { return g.sidecar.connections.Load() == 0 && g.isParked() == 0 })
+}
+
+// Many may come and rest and make room at once; each place is given free once.
+func TestPlacesAreCountedThoughAllComeAtOnce(t *testing.T) {
+	t.Parallel()
+	const most = 8
+	g := start(t, setup{policy: testPolicy + "  limits: {maxConnections: 8}\n"})
+	var group sync.WaitGroup
+	for i := range 4 * most {
+		group.Go(func() {
+			for range 3 {
+				conn, err := net.Dial("tcp", g.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, public)
+				time.Sleep(restAfter + time.Duration(i)*10*time.Millisecond)
+				_, _ = io.WriteString(conn, public) // its place may be another's by now
+				if n := g.sidecar.connections.Load(); n < 0 {
+					t.Errorf("%d connections are open", n)
+				}
+				conn.Close()
+			}
+		})
+	}
+	group.Wait()
+	await(t, "all places are free", func() bool { return g.sidecar.connections.Load() == 0 && g.isParked() == 0 })
 }
