@@ -31,6 +31,9 @@ func keep(t *testing.T, conn net.Conn, request string) int {
 func (g *guarded) isParked() int {
 	g.sidecar.lot.mu.Lock()
 	defer g.sidecar.lot.mu.Unlock()
+	if g.sidecar.lot.parked == nil {
+		return 0 // closed
+	}
 	return g.sidecar.lot.parked.Len()
 }
 
