@@ -31,14 +31,16 @@ type judgement struct {
 	until   time.Time      // when an API key expires; zero: never, or it is a token
 }
 
-// judge decides on one request: the route first, then the origin of a
-// WebSocket, then the credential, then what its principal may do. It waits only
+// judge decides on one request: the route first, then what a WebSocket is
+// offered and its origin, then the credential, then what its principal may do. It waits only
 // for a remote key set, and no longer than ctx.
 func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 	route := s.Policy.Route(q.RequestLine)
 	switch reason := route.Reason(); {
 	case reason != "" && reason != policy.Exempt:
 		return denied(reason)
+	case q.webSocket && s.protocols && !areProtocols(q.header.Values(protocolHeader)):
+		return denied(policy.BadRequest)
 	case q.webSocket && !s.cors.mayOpen(q.header):
 		return denied(policy.OriginDenied)
 	case reason == policy.Exempt, q.webSocket && s.deferred[route.Path()]:

@@ -32,6 +32,7 @@ type site struct {
 	recall    *recall
 	keys      *keyGuard // nil: no API keys are taken
 
+	protocols        bool            // a handshake's token may be among the protocols it offers
 	handshakeHeaders bool            // a handshake's token may be where that of other requests is
 	deferred         map[string]bool // paths whose handshakes the agent judges itself
 }
@@ -62,12 +63,13 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 		localhost: spec.Upstream.Host == policy.HostLocalhost,
 		rules:     map[string]bool{},
 		logKey:    logKey,
-		recall:    new(recall),
+		recall:    newRecall(),
 		providers: map[string]bool{},
 		audit:     spec.Mode == policy.ModeAudit,
 		sources:   newSources(spec),
 		deferred:  map[string]bool{},
 
+		protocols:        hasSource(spec.WebSocket, policy.TokenSourceSubprotocol),
 		handshakeHeaders: hasSource(spec.WebSocket, policy.TokenSourceHeader),
 	}
 	for _, path := range spec.WebSocket.DeferToApp {

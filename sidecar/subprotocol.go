@@ -1,6 +1,9 @@
 package sidecar
 
 import (
+	"bytes"
+	"encoding/base64"
+	"iter"
 	"net/http"
 	"strings"
 
@@ -15,32 +18,75 @@ const protocolHeader = "Sec-Websocket-Protocol"
 // cannot set other headers of a handshake.
 const bearerProtocol = "bearer"
 
-// bearerProtocols are the elements after each bearerProtocol.
-func bearerProtocols(lines []string) []string {
-	_, _, tokens := splitProtocols(lines)
-	return tokens
-}
-
-// splitProtocols separates tokens from the protocols that are offered beside
-// them, and returns bearerProtocol as it is spelled in the list, "" if it is not
-// there.
-func splitProtocols(lines []string) (bearer string, others, tokens []string) {
-	next := false // the next element is a token
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			name = strings.Trim(name, " \t")
-			switch {
-			case name == "":
-			case next:
-				tokens, next = append(tokens, name), false
-			case wire.Is(name, bearerProtocol):
-				bearer, next = name, true
-			default:
-				others = append(others, name)
+// elements are those of a list header, RFC 9110 section 5.6.1, empty ones aside.
+func elements(lines []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for element := range strings.SplitSeq(line, ",") {
+				if element = strings.Trim(element, " \t"); element != "" && !yield(element) {
+					return
+				}
 			}
 		}
 	}
-	return bearer, others, tokens
+}
+
+// areProtocols reports whether every element of the list is a token, RFC 9110
+// section 5.6.2, as RFC 6455 section 11.3.4 asks. Who trims more than blanks or
+// cuts elsewhere would find other elements in what is none.
+func areProtocols(lines []string) bool {
+	for name := range elements(lines) {
+		for i := range len(name) {
+			if c := name[i]; c != '\'' && !isCookieName(c) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// bearerProtocols are the elements after each bearerProtocol that is not itself
+// one of them.
+func bearerProtocols(lines []string) (tokens []string) {
+	next := false // the next element is a token
+	for name := range elements(lines) {
+		if next {
+			tokens = append(tokens, name)
+		}
+		next = !next && wire.Is(name, bearerProtocol)
+	}
+	return tokens
+}
+
+// otherProtocols are what may be offered to the agent of a list with
+// bearerProtocol in it, which is also returned as it is spelled there, "" if it
+// is not there. What follows any bearerProtocol is no other, and what looks like
+// a token is none wherever it stands, because nobody verified it.
+func otherProtocols(lines []string) (bearer string, others []string) {
+	behind := false // a bearerProtocol
+	for name := range elements(lines) {
+		is := wire.Is(name, bearerProtocol)
+		if is && bearer == "" {
+			bearer = name
+		}
+		if !is && !behind && !looksSigned(name) {
+			others = append(others, name)
+		}
+		behind = is
+	}
+	return bearer, others
+}
+
+// looksSigned reports whether text has the form of a JWS or JWE in compact
+// serialization, RFC 7515 section 7.1: its first part is a JSON object in
+// base64url.
+func looksSigned(text string) bool {
+	head, rest, _ := strings.Cut(text, ".")
+	if !strings.Contains(rest, ".") {
+		return false
+	}
+	object, err := base64.RawURLEncoding.DecodeString(head)
+	return err == nil && bytes.HasPrefix(bytes.TrimLeft(object, " \t\r\n"), []byte("{"))
 }
 
 // withoutBearer takes the token out of the offered protocols, because an agent
@@ -51,7 +97,7 @@ func (x *exchange) withoutBearer(out http.Header) {
 	if len(offered) == 0 {
 		return
 	}
-	bearer, others, _ := splitProtocols(offered)
+	bearer, others := otherProtocols(offered)
 	if bearer == "" {
 		return
 	}

@@ -37,9 +37,15 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 // handshake opens a WebSocket and returns the connection after the answer.
 func (g *guarded) handshake(early string, header ...string) (net.Conn, *bufio.Reader, reply) {
 	g.t.Helper()
+	return g.handshakeOn("/ws", early, header...)
+}
+
+// handshakeOn opens one on a path.
+func (g *guarded) handshakeOn(path, early string, header ...string) (net.Conn, *bufio.Reader, reply) {
+	g.t.Helper()
 	conn := g.dial()
 	var b strings.Builder
-	b.WriteString("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + webSocketKey + "\r\n")
+	b.WriteString("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + webSocketKey + "\r\n")
 	for i := 0; i < len(header); i += 2 {
 		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
 	}
