@@ -63,7 +63,7 @@ func (r *clientReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, fmt.Errorf("listing policies: %w", err)
 	}
 	now := r.now()
-	for _, one := range judgeClients(all, now) {
+	for _, one := range judgeClients(all, checkClient, now) {
 		if one.object.UID == object.UID {
 			status := clientStatus(one, policies.Items, now)
 			return ctrl.Result{RequeueAfter: untilExpiry(one, now)}, r.report(ctx, one.object, status)

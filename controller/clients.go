@@ -25,11 +25,20 @@ type apiClient struct {
 	accepted condition
 }
 
+// maxNamespaceClients is how many APIKeys of a namespace are looked at, the
+// oldest first.
+const maxNamespaceClients = 1000
+
+// clientCheck says what is wrong with an APIKey by itself.
+type clientCheck func(*v1alpha1.APIKey) error
+
+func checkClient(object *v1alpha1.APIKey) error { return policy.CheckAPIKey(object.Spec) }
+
 // judgeClients judges the APIKeys of one namespace against each other: of two
 // with one client id or one key the older wins, by name where two are as old,
 // and the other's claims are never added to it. Those being deleted are gone.
 // The result is in the order of age.
-func judgeClients(objects []v1alpha1.APIKey, now time.Time) []apiClient {
+func judgeClients(objects []v1alpha1.APIKey, check clientCheck, now time.Time) []apiClient {
 	clients := make([]apiClient, 0, len(objects))
 	for i := range objects {
 		if objects[i].DeletionTimestamp == nil {
@@ -42,7 +51,12 @@ func judgeClients(objects []v1alpha1.APIKey, now time.Time) []apiClient {
 	ids, hashes := map[string]string{}, map[string]string{}
 	for i := range clients {
 		object := clients[i].object
-		clients[i].accepted = judgeClient(object, ids[object.Spec.ClientID], ownerOf(hashes, object), now)
+		if i >= maxNamespaceClients {
+			clients[i].accepted = fails(v1alpha1.ConditionAccepted, v1alpha1.ReasonTooManyAPIKeys, fmt.Sprintf(
+				"the namespace has %d older APIKeys, and no more are looked at: none of its keys is let in; delete some, or use another namespace", maxNamespaceClients))
+			continue
+		}
+		clients[i].accepted = judgeClient(object, check(object), older{ids[object.Spec.ClientID], ownerOf(hashes, object)}, now)
 		if ids[object.Spec.ClientID] == "" {
 			ids[object.Spec.ClientID] = object.Name
 		}
@@ -65,13 +79,17 @@ func ownerOf(hashes map[string]string, object *v1alpha1.APIKey) string {
 	return ""
 }
 
-// judgeClient needs the APIKey, its elders and the time. Messages hold no hash.
-func judgeClient(object *v1alpha1.APIKey, namesake, keyOwner string, now time.Time) condition {
+// older are the APIKeys before one that have its client id, or one of its keys.
+type older struct{ namesake, keyOwner string }
+
+// judgeClient needs the APIKey, what is wrong with it alone, its elders and the
+// time. Messages hold no hash.
+func judgeClient(object *v1alpha1.APIKey, flaw error, elders older, now time.Time) condition {
 	const kind = v1alpha1.ConditionAccepted
-	if err := policy.CheckAPIKey(object.Spec); err != nil {
-		return fails(kind, v1alpha1.ReasonInvalid, "none of its keys is let in: "+err.Error())
-	}
+	namesake, keyOwner := elders.namesake, elders.keyOwner
 	switch {
+	case flaw != nil:
+		return fails(kind, v1alpha1.ReasonInvalid, "none of its keys is let in: "+flaw.Error())
 	case namesake != "":
 		return fails(kind, v1alpha1.ReasonDuplicateClientID, fmt.Sprintf(
 			"spec.clientID: the older APIKey %s has the client id %s, so none of this one's keys is let in: choose another", namesake, object.Spec.ClientID))

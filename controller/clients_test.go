@@ -84,7 +84,7 @@ func TestAPIKeysAreJudgedAgainstEachOther(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			got := map[string]string{}
-			for _, one := range judgeClients(test.objects, noon) {
+			for _, one := range judgeClients(test.objects, checkClient, noon) {
 				got[one.object.Name] = one.accepted.reason
 				if !one.letsIn() {
 					got[one.object.Name] = "-" + one.accepted.reason
@@ -127,7 +127,7 @@ func TestABundleHoldsTheClientsThatAreLetIn(t *testing.T) {
 	in := bundleInput{accepted: doc, from: secretsOf(map[string]string{"a": goodSecret}), ackKey: []byte(strings.Repeat("k", ackKeyBytes))}
 	with := func(objects ...v1alpha1.APIKey) bundleInput {
 		next := in
-		next.from.clients = judgeClients(objects, noon)
+		next.from.clients = judgeClients(objects, checkClient, noon)
 		return next
 	}
 	crm, erp := apiKey("a", "crm", 2, 1, 2), apiKey("b", "erp", 1, 3)
@@ -180,7 +180,10 @@ func TestABundleHasRoomForSoManyClients(t *testing.T) {
 		objects = append(objects, apiKey(fmt.Sprintf("k%04d", i), fmt.Sprintf("c%04d", i), 5000-i, i+1))
 	}
 	slices.Reverse(objects)
-	done := resolve(spec, sources{clients: judgeClients(objects, noon)}, nil)
+	judged := func() []apiClient { // as of two namespaces: one has no more than a bundle
+		return append(judgeClients(objects[5:], checkClient, noon), judgeClients(objects[:5], checkClient, noon)...)
+	}
+	done := resolve(spec, sources{clients: judged()}, nil)
 	if len(done.clients) != keyring.MaxAPIKeys || done.clients[0].ClientID != "c0000" {
 		t.Errorf("%d clients, the first %s", len(done.clients), done.clients[0].ClientID)
 	}
@@ -190,7 +193,7 @@ func TestABundleHasRoomForSoManyClients(t *testing.T) {
 	for i := range objects {
 		objects[i].Spec.Claims = map[string]policy.ClaimText{"a": policy.ClaimText(strings.Repeat("x", 1024)), "b": policy.ClaimText(strings.Repeat("y", 1024))}
 	}
-	done = resolve(spec, sources{clients: judgeClients(objects, noon)}, nil)
+	done = resolve(spec, sources{clients: judged()}, nil)
 	file := keyring.File{APIKeys: done.clients}
 	if data, err := file.Marshal(); err != nil || len(data) > maxClientBytes+1024 || len(data) < maxClientBytes/2 {
 		t.Errorf("%d bytes, %v", len(data), err)
@@ -206,7 +209,7 @@ func TestTheStatusOfAnAPIKey(t *testing.T) {
 	policies[0].Spec.APIKeyAuth = keyAuth(nil)
 	policies[1].Spec.APIKeyAuth = keyAuth(map[string]string{"team": "other"})
 	status := func(object v1alpha1.APIKey, now time.Time) v1alpha1.APIKeyStatus {
-		got := clientStatus(judgeClients([]v1alpha1.APIKey{object}, now)[0], policies, now)
+		got := clientStatus(judgeClients([]v1alpha1.APIKey{object}, checkClient, now)[0], policies, now)
 		got.Conditions = nil
 		return got
 	}
@@ -220,7 +223,7 @@ func TestTheStatusOfAnAPIKey(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s", sentence, diff)
 		}
 	}
-	if wait := untilExpiry(judgeClients([]v1alpha1.APIKey{object}, noon)[0], noon); wait != time.Hour+time.Second {
+	if wait := untilExpiry(judgeClients([]v1alpha1.APIKey{object}, checkClient, noon)[0], noon); wait != time.Hour+time.Second {
 		t.Errorf("looks again after %s", wait)
 	}
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -62,7 +63,8 @@ type bundlePlan struct {
 
 // planBundle prefers this generation's policy. Where that is not accepted, or
 // its references lead to no key yet, the last policy stays in force with current
-// keys: an invalid edit never stops a rotation or a revocation.
+// keys: an invalid edit never stops a rotation or a revocation, and neither does
+// an invalid source, whose provider alone keeps its last keys.
 func planBundle(in bundleInput) bundlePlan {
 	var plan bundlePlan
 	plan.view.revision, plan.view.audit = in.last.revision(), audits(in.last.doc)
@@ -72,10 +74,10 @@ func planBundle(in bundleInput) bundlePlan {
 			continue
 		}
 		refs := resolve(doc.Spec, in.from, in.last.file)
+		data, revision, err := in.encode(doc, &refs)
 		if !tried {
 			plan.refs, tried = refs, true
 		}
-		data, revision, err := in.encode(doc, refs)
 		if err != nil {
 			plan.view.invalid = firstError(plan.view.invalid, err)
 			continue
@@ -85,6 +87,7 @@ func planBundle(in bundleInput) bundlePlan {
 		}
 		plan.data, plan.view.revision = data, revision
 		plan.view.current, plan.view.audit = doc == in.accepted, audits(doc)
+		plan.view.written, plan.view.kept = true, refs.kept()
 		break
 	}
 	return plan
@@ -103,14 +106,17 @@ func firstError(first, second error) error {
 }
 
 // encode makes the bundle's data; nil while a provider has no key. What a
-// sidecar would refuse is an error.
-func (in bundleInput) encode(doc *manifest.Document, refs resolution) (map[string][]byte, int64, error) {
+// sidecar would refuse is an error. What does not fit is taken out of refs.
+func (in bundleInput) encode(doc *manifest.Document, refs *resolution) (map[string][]byte, int64, error) {
 	if refs.keyless() {
 		return nil, 0, nil
 	}
 	policyJSON, err := manifest.Marshal(*doc)
 	if err != nil {
 		return nil, 0, fmt.Errorf("encoding the policy: %w", err)
+	}
+	if err := in.fit(doc, refs, len(policyJSON)); err != nil {
+		return nil, 0, err
 	}
 	file := keyring.File{
 		Revision: in.last.revision(), AckKey: in.ackKey,
@@ -152,6 +158,17 @@ func (in bundleInput) number(file *keyring.File, policyJSON []byte) ([]byte, err
 	}
 	file.Revision = max(file.Revision, in.floor) + 1
 	return file.Marshal()
+}
+
+// kept names the providers that go on with their last keys.
+func (r resolution) kept() string {
+	var names []string
+	for _, problem := range r.problems {
+		if problem.kept && !slices.Contains(names, problem.provider) {
+			names = append(names, problem.provider)
+		}
+	}
+	return someOf(names)
 }
 
 func (r resolution) keyless() bool {

@@ -29,7 +29,7 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 		floor: 41, ackKey: []byte(strings.Repeat("k", ackKeyBytes)),
 	}
 	first := planBundle(in)
-	if want := (bundleView{revision: 42, current: true}); first.view != want {
+	if want := (bundleView{revision: 42, written: true, current: true}); first.view != want {
 		t.Fatalf("first plan: %+v, want %+v", first.view, want)
 	}
 

@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"bytes"
+	"encoding/pem"
+
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/policy"
@@ -22,24 +25,38 @@ func isSecretRef(ref *policy.CABundleRef) bool { return ref != nil && ref.Kind =
 func (r *resolver) caBundle(field string, provider *policy.Provider) {
 	ref := caBundleRef(provider)
 	if isSecretRef(ref) && reserved(ref.Name) {
-		r.failCA(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: name one that holds certificates", field, ref.Name)
+		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: name one that holds certificates", field, ref.Name)
 		return
 	}
 	text, reason := r.caText(ref)
 	switch reason {
 	case "":
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonConfigMapNotFound:
-		r.failCA(provider, reason, "%s: there is no %s %s: create it with the certificates in %s", field, kindOf(ref), ref.Name, ref.Key)
+		r.fail(provider, reason, "%s: there is no %s %s: create it with the certificates in %s", field, kindOf(ref), ref.Name, ref.Key)
 		return
 	default:
-		r.failCA(provider, reason, "%s: %s %s has no key %s", field, kindOf(ref), ref.Name, ref.Key)
+		r.fail(provider, reason, "%s: %s %s has no key %s", field, kindOf(ref), ref.Name, ref.Key)
 		return
 	}
 	if _, err := token.ParseCABundle([]byte(text)); err != nil {
-		r.failCA(provider, v1alpha1.ReasonInvalidCABundle, "%s: key %s of %s %s %v", field, ref.Key, kindOf(ref), ref.Name, err)
+		r.fail(provider, v1alpha1.ReasonInvalidCABundle, "%s: key %s of %s %s %v", field, ref.Key, kindOf(ref), ref.Name, err)
 		return
 	}
-	r.done.providers[provider.Name] = keyring.FileProvider{CABundle: text}
+	r.done.providers[provider.Name] = keyring.FileProvider{CABundle: certificatesOf(text)}
+}
+
+// certificatesOf writes the certificates of a sound PEM text once each, and
+// nothing that stands around them.
+func certificatesOf(text string) string {
+	var out bytes.Buffer
+	seen := map[string]bool{}
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if !seen[string(block.Bytes)] {
+			out.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+		}
+		seen[string(block.Bytes)] = true
+	}
+	return out.String()
 }
 
 // caText is the text that the reference leads to, or the reason why there is none.
@@ -71,15 +88,4 @@ func kindOf(ref *policy.CABundleRef) string {
 		return policy.KindSecret
 	}
 	return policy.KindConfigMap
-}
-
-// failCA keeps the provider's last certificates, if there are any: without them
-// its key server is not asked at all.
-func (r *resolver) failCA(provider *policy.Provider, reason, format string, args ...any) {
-	r.fail(provider, reason, format, args...)
-	if r.done.providers[provider.Name].CABundle != "" {
-		return
-	}
-	delete(r.done.providers, provider.Name)
-	r.done.problems[len(r.done.problems)-1].keyless = true
 }

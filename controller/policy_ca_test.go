@@ -18,8 +18,18 @@ import (
 // Certificate is the PEM of a certificate that signs itself.
 func Certificate(t *testing.T, serial int64) string {
 	t.Helper()
+	return certificate(t, &x509.Certificate{SerialNumber: big.NewInt(serial), IsCA: true, BasicConstraintsValid: true})
+}
+
+// LargeCertificate is one of about a kilobyte of PEM.
+func LargeCertificate(t *testing.T, serial int64) string {
+	t.Helper()
+	return certificate(t, &x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: []string{strings.Repeat("x", 400)}})
+}
+
+func certificate(t *testing.T, template *x509.Certificate) string {
+	t.Helper()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -15,16 +15,19 @@ type refProblem struct {
 	provider string
 	reason   string
 	message  string // names the field, what is wrong and the fix
-	keyless  bool   // the provider has no key at all, not even the last ones
+	kept     bool   // the provider goes on with keys of the bundle in force
+	keyless  bool   // it has no key at all, not even the last ones
 }
 
 // bundleView is what became of a policy's bundle Secret in this reconcile.
 type bundleView struct {
-	revision int64 // of what is written now; 0: nothing is
-	current  bool  // it holds this generation's policy
-	audit    bool  // the policy in it only counts what it would refuse
-	foreign  bool  // a Secret of its name belongs to somebody else
-	invalid  error // a sidecar would have refused it, so it was not written
+	revision int64  // of what is written now; 0: nothing is
+	written  bool   // it holds today's keys and clients, but for kept
+	current  bool   // it holds this generation's policy
+	audit    bool   // the policy in it only counts what it would refuse
+	foreign  bool   // a Secret of its name belongs to somebody else
+	invalid  error  // a sidecar would have refused it, so it was not written
+	kept     string // the providers in it that go on with their last keys
 }
 
 // policyView is everything that a policy's conditions are made of.
@@ -98,17 +101,34 @@ func (v policyView) programming() condition {
 	case accepted.status != metav1.ConditionTrue && v.bundle.revision == 0:
 		return fails(kind, v1alpha1.ReasonNotAccepted, "no policy was ever accepted: pods that mount its bundle wait for it")
 	case accepted.status != metav1.ConditionTrue:
-		return fails(kind, v1alpha1.ReasonNotAccepted, "the last accepted policy stays in force, with current keys")
+		return fails(kind, v1alpha1.ReasonNotAccepted, "the last accepted policy stays in force, "+v.bundle.keys())
 	case v.bundle.invalid != nil:
-		return fails(kind, v1alpha1.ReasonBundleInvalid, "a sidecar would refuse the bundle, so the last one stays: "+v.bundle.invalid.Error())
+		return fails(kind, v1alpha1.ReasonBundleInvalid, fmt.Sprintf("a sidecar would refuse the bundle (%v), so the last policy stays in force, %s", v.bundle.invalid, v.bundle.keys()))
+	case len(keyless) > 0 && v.bundle.revision == 0:
+		return fails(kind, v1alpha1.ReasonRefsUnresolved, "pods that mount the bundle wait until these providers have a key: "+someOf(keyless))
 	case len(keyless) > 0:
-		return fails(kind, v1alpha1.ReasonRefsUnresolved, "tokens are answered 503 until these providers have a key: "+someOf(keyless))
+		return fails(kind, v1alpha1.ReasonRefsUnresolved, fmt.Sprintf("until these providers have a key (%s) the last policy stays in force, %s", someOf(keyless), v.bundle.keys()))
 	case !v.bundle.current:
 		return fails(kind, v1alpha1.ReasonNotProgrammed, "the bundle is not written yet")
 	case len(v.pods.untold) > 0:
 		return fails(kind, v1alpha1.ReasonPodsPending, "pods that were not told of the bundle yet: "+someOf(v.pods.untold))
 	}
-	return holds(kind, v1alpha1.ReasonProgrammed, "the bundle is written and every guarded pod was told")
+	message := "the bundle is written and every guarded pod was told"
+	if v.bundle.kept != "" {
+		message += ", " + v.bundle.keys()
+	}
+	return holds(kind, v1alpha1.ReasonProgrammed, message)
+}
+
+// keys says how new the keys are that are in force.
+func (b bundleView) keys() string {
+	switch {
+	case !b.written:
+		return "with the keys it had: it could not be written anew, so key updates and revocations wait"
+	case b.kept != "":
+		return "with current keys and clients, except that the last keys stay in force of providers: " + b.kept
+	}
+	return "with current keys"
 }
 
 func (v policyView) keyless() []string {

@@ -16,7 +16,7 @@ func fine() policyView {
 	pods := []string{"chat-1"}
 	return policyView{
 		hasSelector: true,
-		bundle:      bundleView{revision: 7, current: true},
+		bundle:      bundleView{revision: 7, written: true, current: true},
 		pods:        podReport{selected: 1, injected: pods, ready: pods, programmed: pods},
 	}
 }

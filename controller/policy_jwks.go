@@ -33,7 +33,7 @@ func (r *resolver) configMap(field string, provider *policy.Provider) {
 	for _, warning := range warnings {
 		r.done.warnings = append(r.done.warnings, fmt.Sprintf("%s: left out: %v", field, warning))
 	}
-	r.settle(provider, keys)
+	r.settle(field, provider, keys)
 }
 
 // publicKeys splits a JSON Web Key Set (RFC 7517 section 5) into its sound keys
@@ -48,9 +48,13 @@ func publicKeys(text string) ([]keyring.VerifyKey, []error, error) {
 	var keys []keyring.VerifyKey
 	var warnings []error
 	for _, raw := range set.Keys {
-		key := named(raw)
+		key := publicPart(raw)
 		if _, errs := token.NewKeySet([]token.Key{{KID: key.KID, Alg: key.Alg, JWK: raw}}); len(errs) > 0 {
 			warnings = append(warnings, errs...)
+			continue
+		}
+		if err := key.Check(); err != nil {
+			warnings = append(warnings, fmt.Errorf("key %.64q%w", key.KID, err))
 			continue
 		}
 		keys = append(keys, key)
@@ -63,17 +67,27 @@ func publicKeys(text string) ([]keyring.VerifyKey, []error, error) {
 	return keys, warnings, nil
 }
 
-// named reads a JWK's own kid and alg; what is none has neither, and is refused
-// by token.NewKeySet.
-func named(raw json.RawMessage) keyring.VerifyKey {
-	var names struct {
-		KID string `json:"kid"`
-		Alg string `json:"alg"`
-	}
-	if err := json.Unmarshal(raw, &names); err != nil {
+// publicPart is what a verifier needs of a JWK: the members of a public key (RFC
+// 7518 sections 6.2.1 and 6.3.1, RFC 8037 section 2), its kid and its alg. What
+// else stands in it would only take room. What is no JWK has neither name, and
+// is refused by token.NewKeySet.
+func publicPart(raw json.RawMessage) keyring.VerifyKey {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
 		return keyring.VerifyKey{JWK: raw}
 	}
-	return keyring.VerifyKey{KID: names.KID, Alg: names.Alg, JWK: raw}
+	members := map[string]string{}
+	for _, name := range []string{"kty", "crv", "x", "y", "n", "e", "kid", "alg"} {
+		var text string
+		if json.Unmarshal(all[name], &text) == nil && text != "" {
+			members[name] = text
+		}
+	}
+	public, err := json.Marshal(members)
+	if err != nil {
+		return keyring.VerifyKey{JWK: raw}
+	}
+	return keyring.VerifyKey{KID: members["kid"], Alg: members["alg"], JWK: public}
 }
 
 // withoutDoubles drops keys whose id occurs twice: which one a token means

@@ -77,14 +77,17 @@ func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 // fail keeps the provider's last keys and says why there are no new ones.
 func (r *resolver) fail(provider *policy.Provider, reason, format string, args ...any) {
 	kept, found := r.lastOf(provider.Name)
-	if kept.CABundle != "" && caBundleRef(provider) == nil {
-		found = false // the provider was a remote one
+	if (kept.CABundle != "") != (caBundleRef(provider) != nil) {
+		found = false // the provider was of another kind
 	}
+	outcome := "has no key yet"
 	if found {
 		r.done.providers[provider.Name] = kept
+		outcome = "keeps its last keys"
 	}
 	r.done.problems = append(r.done.problems, refProblem{
-		provider: provider.Name, reason: reason, message: fmt.Sprintf(format, args...), keyless: !found,
+		provider: provider.Name, reason: reason, kept: found, keyless: !found,
+		message: fmt.Sprintf(format, args...) + fmt.Sprintf("; provider %s %s", provider.Name, outcome),
 	})
 }
 
@@ -110,6 +113,7 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		return
 	}
 	var keys []keyring.VerifyKey
+	var flaws []refProblem
 	found := false
 	for _, name := range ref.Keys {
 		value, exists := secret.Data[name]
@@ -118,10 +122,12 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		}
 		found = true
 		if err := usableFor(provider.Algorithms, value, false); err != nil {
-			r.done.problems = append(r.done.problems, refProblem{
-				provider: provider.Name, reason: secretReason(err), message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, ref.Name, err),
+			last := r.lastKey(provider.Name, kidOf(secret, name))
+			flaws = append(flaws, refProblem{
+				provider: provider.Name, reason: secretReason(err), kept: len(last) > 0,
+				message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, ref.Name, err),
 			})
-			keys = append(keys, r.lastKey(provider.Name, kidOf(secret, name))...)
+			keys = append(keys, last...)
 			continue
 		}
 		if strings.HasSuffix(string(value), "\n") {
@@ -129,24 +135,55 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		}
 		keys = append(keys, keyring.VerifyKey{KID: kidOf(secret, name), K: value})
 	}
-	if !found {
+	switch {
+	case !found:
 		r.fail(provider, v1alpha1.ReasonSecretKeyNotFound, "%s: Secret %s has none of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
-		return
+	case len(keys) == 0:
+		for _, flaw := range flaws {
+			r.fail(provider, flaw.reason, "%s", flaw.message)
+		}
+	default:
+		for i := range flaws {
+			flaws[i].message += keptOrLeftOut(provider.Name, flaws[i].kept)
+		}
+		r.done.problems = append(r.done.problems, flaws...)
+		r.settle(field, provider, keys)
 	}
-	r.settle(provider, keys)
 }
 
-// settle accepts the provider's keys, or marks its problems when there is none.
-func (r *resolver) settle(provider *policy.Provider, keys []keyring.VerifyKey) {
-	if len(keys) > 0 {
-		r.done.providers[provider.Name] = keyring.FileProvider{Keys: keys}
+func keptOrLeftOut(provider string, kept bool) string {
+	if kept {
+		return fmt.Sprintf("; provider %s keeps its last keys", provider)
+	}
+	return fmt.Sprintf("; provider %s goes on without this one", provider)
+}
+
+// settle accepts the provider's keys if keys.json can hold them and a sidecar
+// would load them.
+func (r *resolver) settle(field string, provider *policy.Provider, keys []keyring.VerifyKey) {
+	entry := keyring.FileProvider{Keys: keys}
+	if err := loadsAlone(provider, entry); err != nil {
+		r.fail(provider, v1alpha1.ReasonInvalidKeySet, "%s: %v: mend or remove what is named", field, err)
 		return
 	}
-	for i := range r.done.problems {
-		if r.done.problems[i].provider == provider.Name {
-			r.done.problems[i].keyless = true
-		}
+	r.done.providers[provider.Name] = entry
+}
+
+// loadsAlone judges one provider's keys as a sidecar would.
+func loadsAlone(provider *policy.Provider, entry keyring.FileProvider) error {
+	if err := entry.Check(); err != nil {
+		return err
 	}
+	keys := make([]token.Key, len(entry.Keys))
+	for i, key := range entry.Keys {
+		keys[i] = token.Key{KID: key.KID, Alg: key.Alg, K: token.Secret(key.K), JWK: key.JWK, AllowShort: true}
+	}
+	set, errs := token.NewKeySet(keys)
+	if len(errs) > 0 && set.Len() == 0 {
+		return joined(errs)
+	}
+	_, err := token.NewVerifier([]token.Provider{{Provider: *provider, Keys: set}})
+	return err
 }
 
 // kidOf is the id that tokens name a secret by: its data key, unless a data key

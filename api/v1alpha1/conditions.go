@@ -129,6 +129,9 @@ const (
 	// ReasonTooManyAPIKeys: the selector selects more clients than a bundle holds;
 	// the oldest are let in.
 	ReasonTooManyAPIKeys = "TooManyAPIKeys"
+	// ReasonBundleTooLarge: keys and certificates do not fit into one Secret
+	// together; the named provider keeps its last ones.
+	ReasonBundleTooLarge = "BundleTooLarge"
 )
 
 // Reasons of Programmed.

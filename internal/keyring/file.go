@@ -211,6 +211,13 @@ func sortedClients(clients []policy.APIKeySpec) []policy.APIKeySpec {
 	return list
 }
 
+// Check refuses what keys.json cannot hold of one provider.
+func (p FileProvider) Check() error { return checkProvider(p) }
+
+// Check refuses what keys.json cannot hold as a key. The error begins after the
+// key's name.
+func (k VerifyKey) Check() error { return checkKey(k) }
+
 func checkProvider(p FileProvider) error {
 	if p.MaxTokenLifetime < 0 {
 		return errors.New("maxTokenLifetime: negative")

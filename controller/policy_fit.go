@@ -1,0 +1,91 @@
+package controller
+
+import (
+	"fmt"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/internal/manifest"
+	"gatepost.dev/gatepost/policy"
+)
+
+// maxBundleBytes is how much policy.json and keys.json may have together: a
+// Secret holds 1 MiB, and new keys of SigningKeys must always find room.
+const maxBundleBytes = 1<<20 - 64<<10
+
+// fit makes the providers and clients fit beside so many bytes of policy.json.
+// The largest new data of a provider goes first, which keeps its last; keys of
+// SigningKeys never go. The youngest clients go only where nothing else is left
+// to write: a bundle that cannot be written revokes nothing.
+func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes int) error {
+	for {
+		data, err := keyring.File{SigningKeys: refs.signingKeys, Providers: refs.providers, APIKeys: refs.clients}.Marshal()
+		if err != nil {
+			return err
+		}
+		over := len(data) + policyBytes - maxBundleBytes
+		if over <= 0 {
+			return nil
+		}
+		if name := largestNew(doc.Spec, refs, in.last.file); name != "" {
+			refs.keepLast(name, in.last.file)
+			continue
+		}
+		if doc != in.last.doc && in.last.doc != nil || len(refs.clients) == 0 {
+			return fmt.Errorf("policy and keys are %d bytes too large for a Secret: use fewer keys, certificates or API keys, or make two policies", over)
+		}
+		refs.dropClients(over)
+	}
+}
+
+// largestNew is the provider whose data takes most room and has grown since the
+// last bundle; empty: none.
+func largestNew(spec policy.Spec, refs *resolution, last *keyring.File) string {
+	if spec.JWT == nil || last == nil {
+		return ""
+	}
+	name, most := "", 0
+	for i := range spec.JWT.Providers {
+		provider := &spec.JWT.Providers[i]
+		entry := refs.providers[provider.Name]
+		kept, found := last.Providers[provider.Name]
+		sameKind := found && (kept.CABundle != "") == (entry.CABundle != "")
+		if size := roomOf(entry); provider.SigningKeyRef == nil && sameKind && size > roomOf(kept) && size > most {
+			name, most = provider.Name, size
+		}
+	}
+	return name
+}
+
+// roomOf is about what a provider takes in keys.json.
+func roomOf(entry keyring.FileProvider) int {
+	size := len(entry.CABundle)
+	for _, key := range entry.Keys {
+		size += len(key.KID) + len(key.K) + len(key.JWK)
+	}
+	return size
+}
+
+// keepLast puts back what the provider had.
+func (r *resolution) keepLast(name string, last *keyring.File) {
+	r.providers[name] = last.Providers[name]
+	r.problems = append(r.problems, refProblem{
+		provider: name, reason: v1alpha1.ReasonBundleTooLarge, kept: true,
+		message: fmt.Sprintf("the keys and certificates of all providers are too large for one Secret: use fewer; provider %s keeps its last keys", name),
+	})
+}
+
+// dropClients leaves out the youngest clients until so many bytes are saved.
+func (r *resolution) dropClients(bytes int) {
+	all := len(r.clients)
+	for bytes > 0 && len(r.clients) > 0 {
+		end := len(r.clients) - 1
+		bytes -= sizeOf(r.clients[end])
+		r.clients = r.clients[:end]
+	}
+	r.problems = append(r.problems, refProblem{
+		reason: v1alpha1.ReasonTooManyAPIKeys,
+		message: fmt.Sprintf("spec.apiKeyAuth.credentialSelector: beside the keys of the providers there is no room for the %d youngest APIKeys, which are not let in; narrow the selector or make two policies",
+			all-len(r.clients)),
+	})
+}
