@@ -53,6 +53,7 @@ type exchange struct {
 	stream    string // the kind of stream, "" for none
 	cause     string // why the stream ended
 	webSocket bool   // a full WebSocket handshake
+	deferred  bool   // the agent judges it itself
 	protocol  string // to select for a WebSocket if the agent selects none
 	preflight bool   // answered as a browser's question before the real request
 	refused   int    // the status of a head that was refused, 0 for none

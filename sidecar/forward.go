@@ -53,6 +53,7 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 		if x.expiry.end() && !x.w.hijacked { // it has just ended by itself, but the connection's deadline is set
 			panic(http.ErrAbortHandler)
 		}
+		x.conn.unframed.Store(false)
 		done = true
 	}
 }
@@ -145,15 +146,23 @@ func neverTwice(h http.Header) {
 	}
 }
 
+// errNoTunnel is an answer to a handshake that nobody judged, by an agent that
+// took it for an ordinary request.
+var errNoTunnel = errors.New("the agent answered a deferred handshake with neither 101 nor an error")
+
 // receive looks at the agent's answer before the client does.
 func (s *Sidecar) receive(res *http.Response) error {
 	x, _ := res.Request.Context().Value(exchangeKey{}).(*exchange)
+	if x.deferred && res.StatusCode != http.StatusSwitchingProtocols && res.StatusCode < http.StatusBadRequest {
+		return errNoTunnel
+	}
 	x.site().cors.replace(res.Header, x.r.Header)
 	delete(res.Header, "X-Gatepost-Decision")
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http would guess one
 	}
 	x.w.eager, x.w.expected = true, res.ContentLength
+	x.conn.unframed.Store(res.ContentLength < 0 && !x.r.ProtoAtLeast(1, 1)) // HTTP/1.0 knows no chunks
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		x.selectProtocol(res.Header)

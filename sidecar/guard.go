@@ -29,6 +29,8 @@ type judgement struct {
 	carrier *source        // where the verified token was
 	keyIn   string         // canonical name of the header that carried the verified key
 	until   time.Time      // when an API key expires; zero: never, or it is a token
+
+	deferred bool // the agent judges the handshake itself
 }
 
 // judge decides on one request: the route first, then what a WebSocket is
@@ -43,8 +45,10 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 		return denied(policy.BadRequest)
 	case q.webSocket && !s.cors.mayOpen(q.header):
 		return denied(policy.OriginDenied)
-	case reason == policy.Exempt, q.webSocket && s.deferred[route.Path()]:
+	case reason == policy.Exempt:
 		return judgement{Decision: policy.Decision{Reason: policy.Exempt}}
+	case q.webSocket && s.deferred[route.Path()]:
+		return s.judgeDeferred(route, &q)
 	}
 	found, reason := s.extract(&q)
 	if key, ok := s.keys.find(q.header); ok {
@@ -59,6 +63,17 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 		return denied(policy.OriginDenied)
 	}
 	return s.judgeToken(ctx, route, &q, &found, now)
+}
+
+// judgeDeferred leaves a handshake to the agent, unless a rule denies it to who
+// has no credential: none would be looked at, so that asking for one is no use.
+func (s *site) judgeDeferred(route policy.Route, q *query) judgement {
+	found := judgement{deferred: true, Decision: policy.Decision{Reason: policy.Exempt}}
+	if d := s.Policy.Decide(route, q.header, policy.Who{Anonymous: true}); d.Reason != policy.OK && d.Rule != "" {
+		found = q.unlessHeld(policy.Decision{Reason: policy.RuleDenied, Rule: d.Rule})
+		found.deferred = true
+	}
+	return found
 }
 
 // judgeToken verifies a token and decides what its principal may do.
@@ -139,7 +154,7 @@ func (s *Sidecar) guard(next handler) handler {
 func (x *exchange) take(in *site, found *judgement) {
 	x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
 	x.persona, x.until = found.persona, in.streams.of(found)
-	x.keyIn, x.client = found.keyIn, found.key.Owner
+	x.keyIn, x.client, x.deferred = found.keyIn, found.key.Owner, found.deferred
 }
 
 // isAudited reports whether a refusal for this reason is only counted under
