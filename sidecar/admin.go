@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,13 +91,46 @@ func (s *Sidecar) serveState(w http.ResponseWriter, r *http.Request) {
 // serveDrain turns readiness off, so that no new requests are sent here while
 // those under way go on. Only the pod itself may ask for it.
 func (s *Sidecar) serveDrain(w http.ResponseWriter, r *http.Request) {
-	if !fromLoopback(r) {
-		http.NotFound(w, r)
+	if !s.mayAsk(w, r) {
 		return
 	}
 	s.health.Drain()
 	s.log.InfoContext(r.Context(), "not ready any more: draining was asked for")
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// mayAsk answers everybody but the pod itself, and pages that a browser on the
+// same machine shows: they too come from loopback, under a name of their own or
+// with what a browser says of them.
+func (*Sidecar) mayAsk(w http.ResponseWriter, r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	switch {
+	case err != nil || !from.Addr().Unmap().IsLoopback():
+		http.NotFound(w, r)
+		return false
+	case !isLoopbackHost(r.Host) || isOfPage(r.Header):
+		http.Error(w, "ask as localhost or a loopback address, not from a page", http.StatusForbidden)
+		return false
+	}
+	return true
+}
+
+// isLoopbackHost reports whether a Host is localhost or a loopback address, with
+// or without a port: a name that was made to resolve to one is not.
+func isLoopbackHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	address, err := netip.ParseAddr(name)
+	return strings.EqualFold(name, "localhost") || err == nil && address.Unmap().IsLoopback()
+}
+
+// isOfPage reports whether a browser says that a page of another origin, or a
+// script, asks.
+func isOfPage(h http.Header) bool {
+	_, ok := h["Origin"]
+	return ok || slices.ContainsFunc(h["Sec-Fetch-Site"], func(site string) bool { return site != "none" && site != "same-origin" })
 }
 
 // Drain asks the sidecar whose admin port is at address, on loopback, to turn
@@ -106,6 +140,7 @@ func Drain(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("asking %s to drain: %w", address, err)
 	}
+	r.Host = "localhost" // whatever stands for it in the address
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return fmt.Errorf("asking to drain: %w", err)

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -12,8 +11,8 @@ import (
 )
 
 // denial is what is kept of a request that was refused, or under Audit would
-// have been: what the log says of it too, though the log is sampled. Nothing of
-// a token or a claim is in it.
+// have been: what the log says of it too, though the log is sampled. No value
+// of a token or a claim is in it.
 type denial struct {
 	ID       string        `json:"id"`
 	Time     time.Time     `json:"time"`
@@ -23,6 +22,7 @@ type denial struct {
 	Policy   string        `json:"policy,omitempty"`
 	Provider string        `json:"provider,omitempty"`
 	KID      string        `json:"kid,omitempty"`    // of a loaded key
+	Claim    string        `json:"claim,omitempty"`  // that made a token claim_invalid: our name for it, not the token's
 	Client   string        `json:"client,omitempty"` // of a known API key
 	Method   string        `json:"method,omitempty"`
 	Path     string        `json:"path,omitempty"` // raw, at most maxLogged bytes
@@ -73,7 +73,7 @@ func (x *exchange) denial(at time.Time) (denial, bool) {
 	}
 	kept := denial{
 		ID: x.id(), Time: at.UTC(), Decision: x.decision, Reason: x.reason, Rule: x.rule,
-		Provider: x.outcome.Provider, KID: x.outcome.KID, Client: x.client, Status: x.w.status,
+		Provider: x.outcome.Provider, KID: x.outcome.KID, Claim: x.outcome.Claim, Client: x.client, Status: x.w.status,
 		Method: strings.Clone(x.method()), Path: strings.Clone(x.path()), // not the whole head for a part of it
 	}
 	if in := x.site(); in != nil {
@@ -89,8 +89,7 @@ func (x *exchange) denial(at time.Time) (denial, bool) {
 // pod itself may ask: whoever reached the port by another way could watch who
 // is refused.
 func (s *Sidecar) serveDecisions(w http.ResponseWriter, r *http.Request) {
-	if !fromLoopback(r) {
-		http.NotFound(w, r)
+	if !s.mayAsk(w, r) {
 		return
 	}
 	id := r.URL.Query().Get("id")
@@ -110,12 +109,6 @@ func (s *Sidecar) serveDecisions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, body)
-}
-
-// fromLoopback reports whether the pod itself asks.
-func fromLoopback(r *http.Request) bool {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
 func writeJSON(w http.ResponseWriter, body []byte) {

@@ -172,7 +172,7 @@ func TestDrainIsForThePodItselfOnly(t *testing.T) {
 		draining bool
 	}{{"10.0.0.1:1", 404, false}, {"[fd00::1]:1", 404, false}, {"nonsense", 404, false}, {"[::1]:1", 204, true}, {"127.0.0.1:1", 204, true}} {
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/drain", nil)
-		r.RemoteAddr = c.from
+		r.RemoteAddr, r.Host = c.from, "127.0.0.1:9901"
 		s.newAdminServer().Handler.ServeHTTP(w, r)
 		if w.Code != c.status || s.health.Draining() != c.draining {
 			t.Errorf("from %s: %d, draining %v", c.from, w.Code, s.health.Draining())
