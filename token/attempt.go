@@ -77,10 +77,10 @@ func (a *attempt) signer(set *KeySet) (*verifyKey, policy.Reason) {
 			continue
 		}
 		reason = policy.SignatureInvalid
-		if a.trials == 0 {
-			break
+		if a.trials < key.trials() {
+			continue
 		}
-		a.trials--
+		a.trials -= key.trials()
 		if check.verify(a.signed, a.signature) {
 			return key, ""
 		}

@@ -12,12 +12,13 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
-// Bounds of RSA keys (threats D7): bits of the modulus, value of the exponent.
+// Bounds of RSA keys (threats D7): bits of the modulus, and the only exponent. A
+// larger one makes each verification up to twice as dear and nothing safer.
 const (
-	minRSABits     = 2048
-	maxRSABits     = 8192
-	minRSAExponent = 65537
-	maxRSAExponent = 1 << 31
+	minRSABits  = 2048
+	maxRSABits  = 8192
+	dearRSABits = 4096 // more: each trial counts as dearTrials
+	rsaExponent = 65537
 )
 
 // Why a JSON Web Key is refused.
@@ -29,7 +30,7 @@ var (
 	errKeyType      = errors.New(`"kty" must be RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)`)
 	errKeyEncoding  = errors.New("a number of the key is not base64url of the right length")
 	errRSASize      = fmt.Errorf("an RSA modulus must have %d to %d bits", minRSABits, maxRSABits)
-	errRSAExponent  = fmt.Errorf("an RSA exponent must be odd, at least %d and at most %d", minRSAExponent, maxRSAExponent)
+	errRSAExponent  = fmt.Errorf("an RSA exponent must be %d", rsaExponent)
 	errRSAWeak      = errors.New("the RSA modulus was made by a generator whose keys can be factored (CVE-2017-15361): make a new key")
 	errPointOffside = errors.New("the point is not on the curve")
 )
@@ -48,7 +49,7 @@ func newPublicKey(entry any) (*verifyKey, error) {
 	if err != nil {
 		return nil, nameKey(kid, err)
 	}
-	made := &verifyKey{kid: strings.Clone(kid)} // the document is large and need not live on
+	made := &verifyKey{kid: strings.Clone(kid), dear: public.dear} // the document is large and need not live on
 	fits := false
 	for i, alg := range algorithms {
 		if (pinned != "" && pinned != alg.name) || alg.family != public.family || alg.curve != public.curve {
@@ -124,6 +125,7 @@ type publicKey struct {
 	family    family
 	curve     string
 	signature int
+	dear      bool
 }
 
 func readPublic(document map[string]any) (publicKey, error) {
@@ -154,7 +156,7 @@ func readRSA(document map[string]any) (publicKey, error) {
 	if err := parseInto(document, &key, "n", "e"); err != nil {
 		return publicKey{}, err
 	}
-	return publicKey{key: &key, family: familyRSA, signature: key.Size()}, checkRSA(&key)
+	return publicKey{key: &key, family: familyRSA, signature: key.Size(), dear: key.N.BitLen() > dearRSABits}, checkRSA(&key)
 }
 
 func checkRSA(key *rsa.PublicKey) error {
@@ -164,7 +166,7 @@ func checkRSA(key *rsa.PublicKey) error {
 	if isROCA(key.N) {
 		return errRSAWeak
 	}
-	if key.E < minRSAExponent || key.E > maxRSAExponent || key.E%2 == 0 {
+	if key.E != rsaExponent {
 		return errRSAExponent
 	}
 	return nil

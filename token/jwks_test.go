@@ -80,6 +80,8 @@ func TestJWKSFilters(t *testing.T) {
 		"RSA with exponent 3":                  {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{3})}), false},
 		"RSA with exponent 1":                  {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{1})}), false},
 		"RSA with an even exponent":            {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{1, 0, 2})}), false},
+		"RSA with exponent 65539":              {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{1, 0, 3})}), false},
+		"RSA with an exponent of 2^31 - 1":     {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{0x7f, 0xff, 0xff, 0xff})}), false},
 		"RSA with an exponent over 2^31":       {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{0x80, 0, 0, 1})}), false},
 		"RSA with an exponent of five bytes":   {jwkWith(t, rsaKey, map[string]any{"e": b64([]byte{1, 0, 0, 0, 1})}), false},
 		"RSA with an even modulus":             {jwkWith(t, rsaKey, map[string]any{"n": b64(append(make([]byte, 0), append([]byte{0x80}, make([]byte, 255)...)...))}), false},

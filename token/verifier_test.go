@@ -1,6 +1,8 @@
 package token_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +91,55 @@ func TestSeveralLiveKeys(t *testing.T) {
 	t.Run("a token with kid is not tried with keys that have none", func(t *testing.T) {
 		wantReason(t, verify(t, eight, mint(t, keys[0], map[string]any{"kid": "x"}, claims(nil))), policy.UnknownKey)
 	})
+}
+
+// TestDearKeys: keys of more than 4096 bits count as four of the eight signatures
+// that a token without kid may cost; one that a token names is always tried.
+func TestDearKeys(t *testing.T) {
+	for name, tc := range map[string]struct {
+		bits, before int
+		kid          string
+		want         policy.Reason
+	}{
+		"seven of 4096 bits before it":          {4096, 7, "", policy.OK},
+		"eight of 4096 bits before it":          {4096, 8, "", policy.SignatureInvalid},
+		"one of 8192 bits before it":            {8192, 1, "", policy.OK},
+		"two of 8192 bits before it":            {8192, 2, "", policy.SignatureInvalid},
+		"a hundred before it, but it is named":  {8192, 99, "good", policy.OK},
+		"two of 4097 bits before it":            {4097, 2, "", policy.SignatureInvalid},
+		"six small ones and a large one before": {0, 7, "", policy.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := generate(t, "RS256", "good")
+			var entries []any
+			for i := range tc.before {
+				bits := tc.bits
+				if bits == 0 {
+					bits = 2048
+				}
+				if tc.bits == 0 && i == tc.before-1 {
+					bits = 8192 // too dear for what is left: left out, the next is tried
+				}
+				entry := weakRSA(t, bits)
+				entry["kid"] = fmt.Sprint("k", i)
+				entries = append(entries, entry)
+			}
+			entries = append(entries, public(t, good).JWK)
+			document, err := json.Marshal(map[string]any{"keys": entries})
+			must(t, err)
+			set, errs := token.ParseJWKS(document)
+			if len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			made := provider(t, "id", nil, good)
+			made.Keys = set
+			header := map[string]any{"kid": nil}
+			if tc.kid != "" {
+				header["kid"] = tc.kid
+			}
+			wantReason(t, verify(t, verifier(t, made), mint(t, good, header, claims(nil))), tc.want)
+		})
+	}
 }
 
 // TestOneSecretSeveralAlgorithms: a secret without a pinned algorithm serves those

@@ -9,8 +9,12 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-// maxTrials is how many signatures one token may cost.
-const maxTrials = 8
+// How many signatures one token may cost: dear ones, by RSA keys of more than
+// 4096 bits, count as several.
+const (
+	maxTrials  = 8
+	dearTrials = 4
+)
 
 // Source is where a provider's keys come from: a *KeySet or a *Remote.
 type Source interface {

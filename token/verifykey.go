@@ -18,6 +18,7 @@ import (
 type verifyKey struct {
 	kid       string
 	symmetric bool
+	dear      bool // a verification costs dearTrials
 	checks    [len(algorithms)]signatureCheck
 }
 
@@ -32,6 +33,14 @@ func (k *verifyKey) check(alg algorithm) signatureCheck {
 		return nil
 	}
 	return k.checks[alg]
+}
+
+// trials is what one verification by this key counts.
+func (k *verifyKey) trials() int {
+	if k.dear {
+		return dearTrials
+	}
+	return 1
 }
 
 // newVerifyKey makes a stored key ready.
