@@ -52,6 +52,14 @@ var (
 	broadcast   = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
+// obsolete are IPv6 ranges that no key server has: site-local ones, which lead
+// where link-local ones do (RFC 3879), and Teredo, which hides an IPv4 address
+// behind a relay (RFC 4380).
+var obsolete = [...]netip.Prefix{
+	netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("2001::/32"),
+}
+
 func (g addressGate) refuses(address netip.Addr) bool {
 	address = address.Unmap().WithZone("")
 	return g.refusesPlain(address) || address.Is6() && !address.IsLoopback() && g.refusesPlain(embeddedIPv4(address))
@@ -72,6 +80,8 @@ func (g addressGate) refusesPlain(address netip.Addr) bool {
 	switch {
 	case !address.IsValid(), address.IsUnspecified(), address.IsMulticast(), address.IsLinkLocalUnicast(),
 		address == broadcast, thisNetwork.Contains(address), slices.Contains(metadataAddresses[:], address):
+		return true
+	case slices.ContainsFunc(obsolete[:], func(prefix netip.Prefix) bool { return prefix.Contains(address) }):
 		return true
 	case address.IsLoopback():
 		return !g.loopback
