@@ -16,6 +16,10 @@ const (
 	maxAbsent    = 1024         // kids remembered as absent
 )
 
+// aheadAtMost is how far in the future the time of a fetch may lie: clocks are
+// corrected by small steps.
+const aheadAtMost = time.Minute
+
 // How failed fetches are repeated while there is no set to live on.
 const (
 	firstRetry = time.Second
@@ -31,6 +35,13 @@ const latestRefresh = 1.1
 type goodSet struct {
 	set *KeySet
 	at  time.Time
+}
+
+// fresh reports whether the set is in force at now. One from the future is not:
+// the clock was set back, and how old the set is nobody knows.
+func (g *goodSet) fresh(now time.Time, maxStale time.Duration) bool {
+	age := now.Sub(g.at)
+	return age <= maxStale && age >= -aheadAtMost
 }
 
 // flight is one fetch that requests may wait for.
@@ -248,7 +259,7 @@ func (f *feed) pause(jitter float64) (pause time.Duration, wanted bool) {
 // inForce reports whether there is a set that is not stale for all users.
 func (f *feed) inForce() bool {
 	good := f.good.Load()
-	return good != nil && f.cfg.Now().Sub(good.at) <= f.timing.maxStale
+	return good != nil && good.fresh(f.cfg.Now(), f.timing.maxStale)
 }
 
 func spread(d time.Duration, factor float64) time.Duration {
@@ -339,10 +350,9 @@ func (f *feed) remember(kid string) {
 	f.absent[maphash.String(f.seed, kid)] = f.cfg.Now()
 }
 
-// absentFor is how many intervals a kid stays known as absent.
-const absentFor = 6
-
+// knownAbsent reports whether a kid was absent less than one interval ago. It
+// lasts no longer: an attacker may name the next key before it is published.
 func (f *feed) knownAbsent(kid string, now time.Time) bool {
 	since, known := f.absent[maphash.String(f.seed, kid)]
-	return known && now.Sub(since) < absentFor*f.timing.unknown
+	return known && now.Sub(since) < f.timing.unknown
 }

@@ -196,7 +196,7 @@ func (s shelf) take(key feedKey, now time.Time, maxStale time.Duration) (*goodSe
 	if err != nil {
 		return nil, err
 	}
-	if age := now.Sub(good.at); age > maxStale || age < -time.Minute {
+	if !good.fresh(now, maxStale) {
 		return nil, errKeptStale
 	}
 	return good, nil

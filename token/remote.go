@@ -154,10 +154,11 @@ func (r *Remotes) Use(v *Verifier) {
 // Close ends all fetching and waits for it.
 func (r *Remotes) Close() { r.Use(nil) }
 
-// current is the last good set, unless it is older than maxStale.
+// current is the last good set, unless it is older than maxStale or from the
+// future.
 func (r *Remote) current(now time.Time) *KeySet {
 	good := r.feed.good.Load()
-	if good == nil || now.Sub(good.at) > r.timing.maxStale {
+	if good == nil || !good.fresh(now, r.timing.maxStale) {
 		return nil
 	}
 	return good.set

@@ -159,22 +159,63 @@ func TestStormInOneMoment(t *testing.T) {
 	})
 }
 
-// TestAbsentKeyIsRemembered: the same unknown kid does not use up the interval
-// that a fresh key may need.
+// TestAbsentKeyIsRemembered: a kid that was absent is asked for again after one
+// interval and not before, so that naming the next key early delays it no longer.
 func TestAbsentKeyIsRemembered(t *testing.T) {
-	key, foreign := generate(t, "ES256", "k1"), generate(t, "ES256", "nobody")
+	key, coming := generate(t, "ES256", "k1"), generate(t, "ES256", "k2")
+	server := &keyServer{}
+	server.publish(t, key)
+	inWorld(t, server, nil, func(t *testing.T, w *world) {
+		w.want(t, key, policy.OK)
+		for range 100 {
+			w.want(t, coming, policy.UnknownKey)
+			time.Sleep(99 * time.Millisecond)
+		}
+		w.wantFetches(t, 2)
+		server.publish(t, key, coming)
+		time.Sleep(200 * time.Millisecond)
+		w.want(t, coming, policy.OK)
+		w.wantFetches(t, 3)
+	})
+}
+
+// TestManyAbsentKeys: four hundred names that nobody published cost one fetch in
+// ten seconds, however often they come again.
+func TestManyAbsentKeys(t *testing.T) {
+	key, foreign := generate(t, "ES256", "k1"), generate(t, "ES256", "")
 	server := &keyServer{}
 	server.publish(t, key)
 	inWorld(t, server, nil, func(t *testing.T, w *world) {
 		w.want(t, key, policy.OK)
 		for range 5 {
-			w.want(t, foreign, policy.UnknownKey)
-			time.Sleep(11 * time.Second)
+			for i := range 400 {
+				got, _ := w.judge(t, foreign, map[string]any{"kid": fmt.Sprint("evil-", i)})
+				wantReason(t, got, policy.UnknownKey)
+				time.Sleep(25 * time.Millisecond)
+			}
 		}
-		w.wantFetches(t, 2)
-		time.Sleep(10 * time.Second)
-		w.want(t, foreign, policy.UnknownKey)
-		w.wantFetches(t, 3)
+		w.wantFetches(t, 1+5)
+	})
+}
+
+// TestClockSetBack: a set that was fetched in the future is as good as none.
+func TestClockSetBack(t *testing.T) {
+	key := generate(t, "ES256", "k1")
+	server := &keyServer{}
+	server.publish(t, key)
+	inWorld(t, server, nil, func(t *testing.T, w *world) {
+		w.want(t, key, policy.OK)
+		server.set(nil)
+		wantKeys := func(clock time.Time, want int) {
+			t.Helper()
+			if got := w.v.State(clock)[0].Keys; got != want {
+				t.Errorf("%v from now: %d keys in force, want %d", time.Until(clock), got, want)
+			}
+		}
+		wantKeys(time.Now(), 1)
+		wantKeys(time.Now().Add(-59*time.Second), 1)
+		wantKeys(time.Now().Add(-61*time.Second), 0)
+		wantKeys(time.Now().Add(-30*24*time.Hour), 0)
 	})
 }
 
