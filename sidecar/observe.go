@@ -125,6 +125,7 @@ func (s *Sidecar) record(x *exchange) {
 	text("rule", x.rule)
 	text("provider", x.outcome.Provider)
 	text("kid", x.outcome.KID)
+	text("claim", x.outcome.Claim)
 	text("client", x.client)
 	if x.persona != nil {
 		text("subject_hash", x.persona.subject)

@@ -189,6 +189,9 @@ func (s *Sidecar) noteFetch(f token.Fetch) {
 	if f.Err != nil {
 		s.log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
 	}
+	if f.Recovered {
+		s.log.Info("remote key set is fetched again", "uri", f.URI, "keys", f.Keys)
+	}
 }
 
 // noteKept says what became of a key set that is kept across restarts.

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -91,9 +92,9 @@ func (a *attempt) signer(set *KeySet) (*verifyKey, policy.Reason) {
 // judgeClaims sets the reason, and on success the Verified, from the claims of a
 // token whose signature is good.
 func (a *attempt) judgeClaims(p *provider, outcome *Outcome) {
-	claims, ok := readRegistered(a.claims)
-	if !ok || !hasRequired(a.claims, p.required) || !fitHeaders(a.claims, p.headerClaims) {
-		outcome.Reason = policy.ClaimInvalid
+	claims, wrong := readRegistered(a.claims)
+	if wrong = cmp.Or(wrong, missing(a.claims, p.required), unfitHeader(a.claims, p.headerClaims)); wrong != "" {
+		outcome.Reason, outcome.Claim = policy.ClaimInvalid, wrong
 		return
 	}
 	outcome.Reason = judge(p, claims, a.now)
@@ -107,17 +108,18 @@ func (a *attempt) judgeClaims(p *provider, outcome *Outcome) {
 	outcome.Leeway = savedBy(claims, a.now)
 	outcome.Verified = &Verified{
 		provider: p.name, kid: outcome.KID,
-		subject: claims.subject, expires: claims.expires, claims: a.claims,
+		subject: claims.subject, expires: claims.expires, claims: a.claims, text: len(a.signed),
 	}
 }
 
-func hasRequired(claims map[string]any, names []string) bool {
+// missing names a required claim that is not there; empty when all are.
+func missing(claims map[string]any, names []string) string {
 	for _, name := range names {
 		if claims[name] == nil {
-			return false
+			return name
 		}
 	}
-	return true
+	return ""
 }
 
 // judge compares well-formed claims with what the provider asks, in the order of

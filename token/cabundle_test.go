@@ -85,6 +85,9 @@ func TestOwnCertificates(t *testing.T) {
 			if got.Result != tc.want {
 				t.Errorf("result = %q (%v), want %q", got.Result, got.Err, tc.want)
 			}
+			if got.Err != nil && !strings.HasSuffix(got.Err.Error(), "signed by unknown authority: name your CA in caBundleRef") {
+				t.Errorf("the error does not say what to do: %v", got.Err)
+			}
 		})
 	}
 }

@@ -31,27 +31,33 @@ type registered struct {
 // strings, sub a string or an integer. null counts as absent for iss, aud and
 // sub, and is wrong for a date. A token bound to a key (cnf, RFC 7800) is not a
 // bearer token.
-func readRegistered(claims map[string]any) (registered, bool) {
-	var read registered
+//
+// It names the first claim that is wrong; empty when none is.
+func readRegistered(claims map[string]any) (read registered, wrong string) {
 	var ok bool
 	if read.expires, ok = date(claims["exp"]); !ok {
-		return read, false
+		return read, "exp"
 	}
 	if read.notBefore, read.hasNBF, ok = optionalDate(claims, "nbf"); !ok {
-		return read, false
+		return read, "nbf"
 	}
 	if read.issued, read.hasIAT, ok = optionalDate(claims, "iat"); !ok {
-		return read, false
+		return read, "iat"
 	}
 	if read.subject, ok = subject(claims["sub"]); !ok {
-		return read, false
-	}
-	if !stringOrNull(claims["iss"]) || !isAudience(claims["aud"]) {
-		return read, false
+		return read, "sub"
 	}
 	_, bound := claims["cnf"]
 	read.audience = claims["aud"]
-	return read, !bound
+	switch {
+	case !stringOrNull(claims["iss"]):
+		return read, "iss"
+	case !isAudience(claims["aud"]):
+		return read, "aud"
+	case bound:
+		return read, "cnf"
+	}
+	return read, ""
 }
 
 func optionalDate(claims map[string]any, name string) (when time.Time, present, ok bool) {
@@ -137,20 +143,20 @@ func audienceIn(audience any, accepted []string) bool {
 // agent).
 var defaultHeaderClaims = [...]string{"sub", "email", "name", "roles", "role", "scopes", "scope", "tenant_id"}
 
-// fitHeaders reports whether the claims that become request headers can: no
-// control characters in their strings (threats C6, C7).
-func fitHeaders(claims map[string]any, further []string) bool {
+// unfitHeader names a claim that is to become a request header and cannot, for a
+// control character in its strings (threats C6, C7); empty when all can.
+func unfitHeader(claims map[string]any, further []string) string {
 	for _, name := range defaultHeaderClaims {
 		if !printable(claims[name]) {
-			return false
+			return name
 		}
 	}
 	for _, name := range further {
 		if value, found := policy.Lookup(claims, name); found && !printable(value) {
-			return false
+			return name
 		}
 	}
-	return true
+	return ""
 }
 
 func printable(value any) bool {

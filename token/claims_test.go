@@ -270,7 +270,7 @@ func TestOutcomeFacts(t *testing.T) {
 		"one exactly at its end is saved":                   {map[string]any{"exp": at(0)}, token.Outcome{Reason: policy.OK, Leeway: "exp"}},
 		"one not yet valid is saved for nbf":                {map[string]any{"nbf": at(4)}, token.Outcome{Reason: policy.OK, Remaining: time.Minute, Leeway: "nbf"}},
 		"a signer whose clock is ahead":                     {map[string]any{"iat": at(4)}, token.Outcome{Reason: policy.OK, Remaining: time.Minute, Leeway: "iat"}},
-		"a claim refused after the signature knows the key": {map[string]any{"cnf": 1}, token.Outcome{Reason: policy.ClaimInvalid}},
+		"a claim refused after the signature knows the key": {map[string]any{"cnf": 1}, token.Outcome{Reason: policy.ClaimInvalid, Claim: "cnf"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := verify(t, v, mint(t, key, nil, claims(tc.change)))
@@ -278,5 +278,31 @@ func TestOutcomeFacts(t *testing.T) {
 			tc.want.Provider, tc.want.KID = "own", "k1"
 			wantEqual(t, "outcome", got, tc.want)
 		})
+	}
+}
+
+// TestInvalidClaimIsNamed: by a name of the standards or the policy, never one
+// that only the token knows.
+func TestInvalidClaimIsNamed(t *testing.T) {
+	key := generate(t, "HS256", "")
+	v := verifier(t, provider(t, "s", func(p *token.Provider) {
+		p.RequiredClaims, p.HeaderClaims = []string{"org"}, []string{"/realm/roles"}
+	}, key))
+	for want, change := range map[string]map[string]any{
+		"":             {"org": "o"},
+		"exp":          {"exp": "soon", "org": "o"},
+		"nbf":          {"nbf": is("null"), "org": "o"},
+		"iat":          {"iat": true, "org": "o"},
+		"sub":          {"sub": 1.5, "org": "o"},
+		"iss":          {"iss": 7, "org": "o"},
+		"aud":          {"aud": 7, "org": "o"},
+		"cnf":          {"cnf": map[string]any{"secret-name": 1}, "org": "o"},
+		"org":          {},
+		"email":        {"email": "a\nb", "org": "o"},
+		"/realm/roles": {"realm": map[string]any{"roles": map[string]any{"evil\n": 1}}, "org": "o"},
+	} {
+		if got := verify(t, v, mint(t, key, nil, claims(change))); got.Claim != want {
+			t.Errorf("claim = %q (%s), want %q", got.Claim, got.Reason, want)
+		}
 	}
 }

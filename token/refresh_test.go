@@ -101,8 +101,17 @@ func TestFetchesAreReported(t *testing.T) {
 		if second.Result != token.FetchStatus || second.Err == nil || second.Keys != 0 {
 			t.Errorf("second fetch = %+v", second)
 		}
+		server.publish(t, key)
+		time.Sleep(time.Minute)
+		last := second
+		for last.Result != token.FetchOK {
+			last = <-w.fetches
+		}
+		if first.Recovered || second.Recovered || !last.Recovered {
+			t.Errorf("recovered = %v, %v, %v: want only the last", first.Recovered, second.Recovered, last.Recovered)
+		}
 		wantEqual(t, "state", w.v.State(time.Now()), []token.ProviderState{
-			{Name: "id", Keys: 1, KIDs: []string{"k1"}, Remote: true, LastSuccess: first.At},
+			{Name: "id", Keys: 1, KIDs: []string{"k1"}, Remote: true, LastSuccess: last.At},
 		})
 	})
 }

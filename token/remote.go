@@ -54,6 +54,8 @@ type Fetch struct {
 	// Keys is how many keys were taken, Skipped why others were not.
 	Keys    int
 	Skipped []error
+	// Recovered says that it is good and the one before was not.
+	Recovered bool
 }
 
 // Remotes owns the fetching of remote key sets. It outlives policies: each

@@ -14,6 +14,7 @@ type Verified struct {
 	subject  string
 	expires  time.Time
 	claims   map[string]any
+	text     int // bytes of the text that claims share, at most
 }
 
 // Valid reports whether v came from Verify.
@@ -79,6 +80,9 @@ type Outcome struct {
 	ExpiredFor time.Duration
 	// Leeway names the claim (exp, nbf or iat) that only the leeway saved; empty if none.
 	Leeway string
+	// Claim names the claim for which a token is claim_invalid: a standard's name or
+	// the policy's, never the token's word.
+	Claim string
 	// Lookup says what became of an unknown kid.
 	Lookup Lookup
 }
