@@ -30,6 +30,7 @@ type clientConn struct {
 
 	doing     atomic.Int32 // between two requests: busy, waiting, resting or parked
 	malformed atomic.Bool  // a body's chunks were not framed as they must be
+	unframed  atomic.Bool  // an answer is under way that the connection's end would complete
 }
 
 // Read notes that a body is malformed before net/http knows that it is at an
@@ -58,9 +59,13 @@ func (c *clientConn) Close() error {
 	return c.end()
 }
 
-// end closes the connection and gives its place free.
+// end closes the connection and gives its place free. Whatever closes it before
+// an answer without framing is complete: the client must see that it is not.
 func (c *clientConn) end() error {
 	c.once.Do(c.close)
+	if raw, ok := c.Conn.Conn.(interface{ SetLinger(seconds int) error }); ok && c.unframed.Load() {
+		_ = raw.SetLinger(0) // closing then resets; it fails where there is nothing to reset any more
+	}
 	return c.Conn.Close()
 }
 

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -122,6 +124,53 @@ func TestAgentThatDiesTruncatesTheAnswer(t *testing.T) {
 			await(t, "the truncation is counted", func() bool { return g.metric(`gatepost_upstream_errors_total{kind="truncated"}`) == "1" })
 			if c.cause != "" && g.metric(`gatepost_streams_closed_total{cause="error",kind="sse"}`) != "1" {
 				t.Error("the stream's end is not counted as an error")
+			}
+		})
+	}
+}
+
+// An answer whose end is the connection's, as every client of HTTP/1.0 gets a
+// stream, must not look complete when it is not: the connection is reset.
+func TestUnframedAnswersThatAreCutAreReset(t *testing.T) {
+	t.Parallel()
+	dies := func(head string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+head)
+				time.Sleep(100 * time.Millisecond)
+				conn.Close()
+			}
+		})
+	}
+	const drained, stays = "the sidecar drains", "the agent ends an answer"
+	for name, c := range map[string]struct {
+		agent http.Handler
+		reset bool
+	}{
+		"the agent dies in events":   {dies("Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ndata: \r\n"), true},
+		"the agent dies in chunks":   {dies("Transfer-Encoding: chunked\r\n\r\n6\r\ndata: \r\n"), true},
+		"the token expires":          {ticking, true},
+		drained:                      {ticking, true},
+		stays:                        {dies("Transfer-Encoding: chunked\r\n\r\n6\r\ndata: \r\n0\r\n\r\n"), false},
+		"an answer without a length": {dies("\r\ndata: "), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, setup{policy: expiring("onTokenExpiry: Close"), agent: c.agent, config: func(config *Config) { config.DrainTimeout = 300 * time.Millisecond }})
+			text, _ := expiresIn(t, 3)
+			conn := g.dial()
+			fmt.Fprintf(conn, "GET /x HTTP/1.0\r\nHost: a\r\nX-Stream: 1\r\nX-Type: text/event-stream\r\nX-Lasts: 10s\r\nAuthorization: Bearer %s\r\n\r\n", text)
+			in := bufio.NewReader(conn)
+			if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+				t.Fatalf("%q %v", line, err)
+			}
+			if name == drained {
+				_ = g.stop()
+			}
+			got, err := io.ReadAll(in)
+			if !strings.Contains(string(got), "data: ") || c.reset != errors.Is(err, syscall.ECONNRESET) || !c.reset && err != nil {
+				t.Errorf("%q, %v, want a reset: %v", got, err, c.reset)
 			}
 		})
 	}
