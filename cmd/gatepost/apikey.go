@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -37,11 +38,11 @@ func createCommand(now func() time.Time, random io.Reader) *cobra.Command {
 		Long: `Make a random API key for a client, and the APIKey object that lets it in.
 
 The key is shown once, on stdout or in the file of --key-file, and kept nowhere;
-the object holds its SHA-256. To replace a key, make a second value of another
---name, add it to the object under spec.values, hand the new key out, and remove
-the old value: two may be live at once.`,
-		Example: `  gatepost apikey create --client-id crm --scope agents:run --expires 2160h
-  gatepost apikey create --client-id crm --name v2 --key-file crm.key | kubectl apply -n agents -f -`,
+the object holds its SHA-256. To replace a key, make a second one of another
+--name, add its value to the list spec.values of the client's object, hand the
+new key out, and remove the old value: two may be live at once. Never apply the
+second object over the first, for it has that one value alone.`,
+		Example: `  gatepost apikey create --client-id crm --scope agents:run --expires 2160h`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return errors.New("apikey create takes no arguments: a key is made here, and never given to a program that way")
@@ -108,7 +109,10 @@ func (c creation) shown(key apikey.Key, object string) string {
 // writeNew writes a file that only its owner may read, and never over another.
 func writeNew(path, content string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("making the file: %w: choose a new file", err)
+	case err != nil:
 		return fmt.Errorf("making the file: %w", err)
 	}
 	_, err = file.WriteString(content)

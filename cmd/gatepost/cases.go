@@ -184,7 +184,7 @@ func readSuite(file string) (suite, error) {
 	case errors.Is(err, io.EOF):
 		return suite{}, fmt.Errorf("%s is empty", file)
 	case err != nil:
-		return suite{}, fmt.Errorf("%s: %w", file, err)
+		return suite{}, fmt.Errorf("%s: %w", file, inCases(err, content))
 	}
 	return tests, tests.complete(file)
 }
@@ -199,12 +199,31 @@ func (s suite) complete(file string) (err error) {
 		if test.Name == "" || test.Request.Method == "" || test.Request.Path == "" || test.Expect.Reason == "" {
 			return fmt.Errorf("%s: cases[%d] needs name, request.method, request.path and expect.reason", file, i)
 		}
+		if err := test.sendable(); err != nil {
+			return fmt.Errorf("%s: cases[%d] (%s): %w", file, i, test.Name, err)
+		}
 		if test.Principal == nil {
 			continue
 		}
 		if test.Principal.Claims, err = asClaims(test.Principal.Claims); err != nil {
 			return fmt.Errorf("%s: cases[%d].principal.claims: %w", file, i, err)
 		}
+	}
+	return nil
+}
+
+// sendable refuses a request that is mistyped rather than meant: one that is
+// meant expects to be refused for it.
+func (c *testCase) sendable() error {
+	method, path := c.Request.Method, c.Request.Path
+	if c.Expect.Reason == policy.BadRequest {
+		return nil
+	}
+	switch known := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}; {
+	case !slices.Contains(known, method) && slices.Contains(known, strings.ToUpper(method)):
+		return fmt.Errorf("request.method: %q: methods are written in capitals: write %s, or expect %s", method, strings.ToUpper(method), policy.BadRequest)
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf("request.path: %q does not begin with a slash: write /%s, or expect %s", path, path, policy.BadRequest)
 	}
 	return nil
 }

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
 	"testing"
 
 	"gatepost.dev/gatepost/sidecar"
@@ -20,6 +24,8 @@ func TestExitCodes(t *testing.T) {
 		"help":                        {[]string{"--help"}, 0},
 		"an unknown flag":             {[]string{"--nonsense"}, 2},
 		"no policy":                   {[]string{"--policy", none, "--keys", none, "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9", "--admin", "127.0.0.1:0"}, 2},
+		"an address without a colon":  {[]string{"--listen", "28480"}, 2},
+		"an upstream that is itself":  {[]string{"--listen", "127.0.0.1:8080", "--upstream", "http://127.0.0.1:8080"}, 2},
 		"draining what does not run":  {[]string{"drain", "--admin", "127.0.0.1:1"}, 1},
 		"an unknown flag of draining": {[]string{"drain", "--nonsense"}, 2},
 	} {
@@ -41,3 +47,36 @@ func TestExitCodes(t *testing.T) {
 }
 
 func errTaken(err error) error { return fmt.Errorf("port 8000 is %w", err) }
+
+func TestLeadsBack(t *testing.T) {
+	for _, c := range []struct {
+		listen, upstream string
+		want             bool
+	}{
+		{"127.0.0.1:80", "127.0.0.1:80", true},
+		{":80", "127.0.0.1:80", true},
+		{"0.0.0.0:80", "localhost:80", true},
+		{"[::]:80", "LOCALHOST:80", true},
+		{"[::1]:80", "[::1]:80", true},
+		{"10.0.0.1:80", "10.0.0.1:80", true},
+		{"Agent:80", "agent:80", true},
+		{":80", "127.0.0.1:81", false},
+		{":80", "agent:80", false},
+		{"127.0.0.1:80", "10.0.0.1:80", false},
+		{"127.0.0.1:80", "[::1]:80", false},
+		{":0", "127.0.0.1:0", false},
+		{"", "127.0.0.1:80", false},
+	} {
+		if got := leadsBack(c.listen, c.upstream); got != c.want {
+			t.Errorf("listen %s, upstream %s: %v, want %v", c.listen, c.upstream, got, c.want)
+		}
+	}
+}
+
+func TestTakenAddressSaysWhatToDo(t *testing.T) {
+	var errs bytes.Buffer
+	err := fmt.Errorf("--listen: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)})
+	if got := ended(err, &errs); got != 1 || !strings.Contains(errs.String(), "in use: another program listens there; choose another port or end it") {
+		t.Errorf("%d: %s", got, &errs)
+	}
+}

@@ -5,9 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/sidecar"
@@ -29,7 +31,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	c := &o.config
 	flags.StringVar(&c.PolicyFile, "policy", "", "`file` with the AgentAuthPolicy, YAML or JSON")
 	flags.StringVar(&c.KeysDir, "keys", "", "standalone: `directory` of keys, DIR/name/key")
-	flags.StringVar(&c.Listen, "listen", "", "standalone: `address` to guard, host:port")
+	flags.Func("listen", "standalone: `address` to guard, host:port", address(&c.Listen))
 	flags.Func("upstream", "standalone: `URL` of the agent, http://host:port", func(text string) (err error) {
 		c.Upstream, err = sidecar.ParseUpstream(text)
 		return err
@@ -40,8 +42,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Func("probe", "in a pod: `port:METHOD:path` that needs no token; may be repeated", func(text string) error { return parseProbe(text, c) })
 	flags.StringVar(&c.PodUID, "pod-uid", "", "in a pod: its `UID`")
 	flags.StringVar(&c.StateDir, "state-dir", "", "`directory` of the sidecar's own that keeps the last good remote key sets across restarts")
-	flags.StringVar(&c.Admin, "admin", "", "private `address` of metrics, health and state, host:port")
-	flags.DurationVar(&c.DrainTimeout, "drain-timeout", 0, "how long requests may go on after SIGTERM (default 30s)")
+	flags.Func("admin", "private `address` of metrics, health and state, host:port", address(&c.Admin))
+	flags.Func("drain-timeout", "`duration` for which requests may go on after SIGTERM (default 30s)", func(text string) (err error) {
+		c.DrainTimeout, err = parseTimeout(text)
+		return err
+	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	err := flags.Parse(args)
 	switch {
@@ -54,10 +59,61 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag: all arguments are flags; see --help", flags.Arg(0))
-	case c.DrainTimeout < 0:
-		return o, errors.New("--drain-timeout is negative: give a duration such as 30s")
+	case leadsBack(c.Listen, c.Upstream):
+		return o, fmt.Errorf("--upstream %s is what --listen %s guards: each request would come back for ever; name the agent's own port", c.Upstream, c.Listen)
 	}
 	return o, nil
+}
+
+// address sets a flag that is an address to listen on.
+func address(target *string) func(string) error {
+	return func(text string) error {
+		_, port, err := net.SplitHostPort(text)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil && text != "" {
+			return fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:8080 or :8080", text)
+		}
+		*target = text
+		return nil
+	}
+}
+
+func parseTimeout(text string) (time.Duration, error) {
+	timeout, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, errors.New("must be a duration such as 30s")
+	case timeout < 0:
+		return 0, errors.New("is negative: give a duration such as 30s")
+	}
+	return timeout, nil
+}
+
+// leadsBack reports whether upstream obviously is the address listened on: the
+// same port of the same host, or of this one when all addresses are listened on.
+func leadsBack(listen, upstream string) bool {
+	here, port, err := net.SplitHostPort(listen)
+	there, upstreamPort, wrong := net.SplitHostPort(upstream)
+	if err != nil || wrong != nil || port != upstreamPort || port == "0" {
+		return false
+	}
+	here, there = loopbackIfLocal(here), loopbackIfLocal(there)
+	return strings.EqualFold(here, there)
+}
+
+// loopbackIfLocal writes every name of the loopback interface, and of all
+// interfaces, in one way.
+func loopbackIfLocal(host string) string {
+	ip, err := netip.ParseAddr(host)
+	if host == "" || strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsUnspecified() {
+		return "127.0.0.1"
+	}
+	if err == nil {
+		return ip.Unmap().String()
+	}
+	return host
 }
 
 func parseIPs(text string, c *sidecar.Config) error {

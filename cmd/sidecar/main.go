@@ -118,6 +118,8 @@ func ended(err error, stderr io.Writer) int {
 		return complain(stderr, err, exitUsage)
 	case errors.Is(err, sidecar.ErrPortTaken):
 		return complain(stderr, err, exitPortTaken)
+	case errors.Is(err, syscall.EADDRINUSE):
+		err = fmt.Errorf("%w: another program listens there; choose another port or end it", err)
 	}
 	return complain(stderr, err, exitFailed)
 }
