@@ -40,6 +40,19 @@ func (s *site) newPersona(v *token.Verified) *persona {
 	return made
 }
 
+// size is how many bytes p holds at most, about: a value that was escaped was
+// written into memory that grew.
+func (p *persona) size() int {
+	const self, each = 128, 64
+	size := self + each*cap(p.headers)
+	for _, f := range p.headers {
+		for _, value := range f.values {
+			size += 2 * len(value)
+		}
+	}
+	return size
+}
+
 // identify writes the verified values into h. The values are shared and must
 // not be changed.
 func (p *persona) identify(h http.Header) {

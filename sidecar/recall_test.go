@@ -12,10 +12,15 @@ import (
 
 // ask judges a request with this token at a time.
 func (g *guarded) ask(token string, now time.Time) judgement {
-	return g.sidecar.current.Load().judge(g.t.Context(), query{
+	return g.sidecar.current.Load().judge(g.t.Context(), asking(token), now)
+}
+
+// asking is a request with this token.
+func asking(token string) query {
+	return query{
 		RequestLine: policy.RequestLine{Method: "GET", Target: "/x"},
 		header:      http.Header{"Authorization": {bearer(token)}},
-	}, now)
+	}
 }
 
 func TestRecallHoldsOnlyAsLongAsTheTokenDoes(t *testing.T) {

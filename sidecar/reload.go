@@ -36,6 +36,9 @@ func (s *Sidecar) reload() error {
 	s.remotes.Use(next.Verifier)
 	s.ledger.add(loadedKeys(next, now))
 	s.current.Store(next)
+	if old != nil {
+		old.recall.end() // streams hold their site to their end
+	}
 	s.health.SetLoaded(true)
 	s.noteKeys(now)
 	s.metrics.forget(old, next)

@@ -12,6 +12,7 @@ const (
 	maxDepth        = 32
 	maxNumberLength = 64
 	maxValues       = 1 << 14 // a value takes many times the memory of its text
+	guessedMembers  = 14      // of the outermost object at most: what a table of sixteen slots holds
 )
 
 // Why a JSON text is refused. They are values of their own because a fuzz test
@@ -127,7 +128,7 @@ func (r *jsonReader) literal(word string) error {
 // are, capped because it comes from the text.
 func (r *jsonReader) object(depth, members int) (map[string]any, error) {
 	r.at++
-	object := make(map[string]any, min(members, 64))
+	object := make(map[string]any, min(members, guessedMembers))
 	if r.after('}') {
 		return object, nil
 	}
