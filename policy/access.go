@@ -98,5 +98,6 @@ type APIKeySource struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['authorization', 'cookie'])",message="Authorization and Cookie are for tokens: use X-API-Key or a header of your own"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^((x-auth|x-gatepost|x-forwarded|x-original|x-envoy|sec|access-control|if|mcp|accept|content|proxy)-.*|host|connection|keep-alive|te|trailers?|transfer-encoding|upgrade|expect|date|via|http2-settings|forwarded|x-real-ip|x-user-id|x-rewrite-url|x-http-method|x-http-method-override|x-method-override|set-cookie|origin|referer|range|accept|www-authenticate|last-event-id)$')",message="this header means something else to HTTP, to the agent or to Gatepost, and cannot carry a key: use X-API-Key or a header of your own"
 	Header string `json:"header"`
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -12,7 +11,7 @@ import (
 // the hashes of its keys and what it may do. It is the inline spec of the APIKey
 // resource and of the APIKey documents beside a policy file.
 // +kubebuilder:validation:XValidation:rule="!(self.clientID in ['unknown', 'other'])",message="clientID may not be unknown or other: metrics call so a key nobody has, and clients beyond those they count"
-// +kubebuilder:validation:XValidation:rule="!self.clientID.startsWith('gpk_')",message="clientID looks like a key: keys are never written down, only their hashes are"
+// +kubebuilder:validation:XValidation:rule="!self.clientID.lowerAscii().contains('gpk_')",message="clientID looks like a key: keys are never written down, only their hashes are"
 // +kubebuilder:validation:XValidation:rule="self.values.filter(v, !has(v.expiresAt)).size() <= 2",message="at most two values may be live at once: give one of them an expiresAt, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.values.all(v, self.values.exists_one(w, w.keyHash == v.keyHash))",message="two values have the same keyHash: remove one"
 type APIKeySpec struct {
@@ -126,12 +125,7 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 			lasting++
 			continue
 		}
-		if c.keyText(field+".expiresAt", *v.ExpiresAt) {
-			continue
-		}
-		if _, err := time.Parse(time.RFC3339, *v.ExpiresAt); err != nil || len(*v.ExpiresAt) > 64 {
-			c.fail(field+".expiresAt", "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", *v.ExpiresAt)
-		}
+		c.apiKeyExpiry(field+".expiresAt", *v.ExpiresAt)
 	}
 	unique(c, field, names)
 	if lasting > MaxLiveAPIKeyValues {
@@ -139,14 +133,18 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 	}
 }
 
-// keyText refuses a key in the place of something else: it would end up in
-// metrics, logs and requests.
-func (c *checker) keyText(field, s string) bool {
-	found := strings.HasPrefix(s, "gpk_")
-	if found {
-		c.fail(field, "looks like a key: keys are never written down, only their hashes are, in keyHash")
+// apiKeyExpiry wants a time that can be written in UTC as well: a status shows
+// it so.
+func (c *checker) apiKeyExpiry(field, text string) {
+	if c.keyText(field, text) {
+		return
 	}
-	return found
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || len(text) > 64 {
+		c.fail(field, "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", text)
+	} else if year := at.UTC().Year(); year < 1970 || year > 9998 {
+		c.fail(field, "%q is not in the years 1970 to 9998 of UTC: leave it out if the key does not expire", text)
+	}
 }
 
 func (c *checker) apiKeyClaim(field, name, value string) {
@@ -181,23 +179,18 @@ func (c *checker) apiKeyAuth(field string, s *Spec) {
 			c.fail(field, "%q carries the token: choose another header", source.Header)
 		case slices.Contains(keys[:i], name) && name != "":
 			c.fail(field, "%q is in the list twice: remove one", source.Header)
-		case name == "cookie" || isFraming(name) || strings.HasPrefix(name, "x-gatepost-"):
+		case isWritten(name) || isSteering(name):
 			c.fail(field, "%q cannot carry a key: use X-API-Key or a header of your own", source.Header)
 		}
 	}
-	if len(keys) == 0 {
-		keys = []string{"x-api-key"}
-	}
-	c.clientIDHeader(field+".forwardClientIDHeader", s, append(taken, keys...))
+	c.claimsBesideKeys(s)
+	c.clientIDHeader(field+".forwardClientIDHeader", s, append(taken, keyCarriers(a)...))
 }
 
 // clientIDHeader keeps the header that tells the agent who the client is apart
 // from everything else that the agent or the guard reads.
 func (c *checker) clientIDHeader(field string, s *Spec, carriers []string) {
-	header := s.APIKeyAuth.ForwardClientIDHeader
-	if header == "" {
-		header = "X-Auth-Client"
-	}
+	header := clientHeader(s.APIKeyAuth)
 	c.text(field, header, headerForm)
 	c.outputHeader(field, header)
 	name := foldHeader(header)

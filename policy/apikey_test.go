@@ -18,7 +18,7 @@ func TestCompileKeepsTheHeadersOfAPIKeysApart(t *testing.T) {
 	}{
 		"the defaults":                             {nil, "", ""},
 		"two headers of its own":                   {[]string{"X-CRM-Key", "X-API-Key"}, "X-Caller", ""},
-		"a header of the reserved prefix":          {[]string{"X-Auth-Key"}, "", ""},
+		"a header of the reserved prefix":          {[]string{"X-Auth-Key"}, "", from + `"X-Auth-Key" cannot carry a key`},
 		"the Authorization header":                 {[]string{"authorization"}, "", from + `"authorization" carries the token`},
 		"a header of tokens":                       {[]string{"X-TOKEN"}, "", from + `"X-TOKEN" carries the token`},
 		"one header twice":                         {[]string{"X-Key", "x-key"}, "", `spec.apiKeyAuth.extractFrom[1].header: "x-key" is in the list twice`},
@@ -77,6 +77,25 @@ func TestCheckAPIKeyQuotesNoKey(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		} else if strings.Contains(err.Error(), key) {
 			t.Errorf("the error shows the key: %v", err)
+		}
+	}
+}
+
+func TestAnAPIKeyExpiresInAYearThatCanBeWritten(t *testing.T) {
+	for at, good := range map[string]bool{
+		"2027-03-01T00:00:00Z":      true,
+		"1970-01-01T00:00:00Z":      true,
+		"9998-12-31T23:59:59Z":      true,
+		"9998-12-31T23:59:59-01:00": false, // the year 9999 in UTC
+		"9999-12-31T23:59:59-01:00": false,
+		"1970-01-01T00:00:00+01:00": false,
+		"0000-01-01T00:00:00+01:00": false,
+	} {
+		err := policy.CheckAPIKey(policy.APIKeySpec{
+			ClientID: "crm", Values: []policy.APIKeyValue{{Name: "v", KeyHash: "sha256:" + strings.Repeat("0", 64), ExpiresAt: &at}},
+		})
+		if good != (err == nil) || err != nil && !strings.HasPrefix(err.Error(), "spec.values[0].expiresAt: ") {
+			t.Errorf("%s: %v", at, err)
 		}
 	}
 }

@@ -17,11 +17,11 @@ type checker struct {
 }
 
 func (c *checker) fail(field, format string, args ...any) {
-	c.errs = append(c.errs, FieldError{Field: field, Detail: fmt.Sprintf(format, args...)})
+	c.errs = append(c.errs, FieldError{Field: HideKeys(field), Detail: HideKeys(fmt.Sprintf(format, args...))})
 }
 
 func (c *checker) warn(field, format string, args ...any) {
-	c.warnings = append(c.warnings, field+": "+fmt.Sprintf(format, args...))
+	c.warnings = append(c.warnings, HideKeys(field+": "+fmt.Sprintf(format, args...)))
 }
 
 // at is the path of a list's element.

@@ -118,7 +118,7 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 		c.claimMatch(at(field+".claims", i), &p.Claims[i])
 	}
 	if p.Tenant != nil {
-		c.tenant(field+".tenant", p.Tenant)
+		c.tenant(field+".tenant", p.Tenant, s)
 	}
 }
 
@@ -197,7 +197,7 @@ func (c *checker) claimMatch(field string, m *ClaimMatch) {
 	}
 }
 
-func (c *checker) tenant(field string, t *Tenant) {
+func (c *checker) tenant(field string, t *Tenant, s *Spec) {
 	c.optional(field+".claim", t.Claim, claimForm)
 	oneOf(c, field+".onNull", "action", t.OnNull, ActionDeny, ActionAllow)
 	m := t.Match
@@ -205,8 +205,8 @@ func (c *checker) tenant(field string, t *Tenant) {
 		return
 	}
 	set := 0
-	for _, s := range []string{m.Header, m.PathVariable, m.Value} {
-		if s != "" {
+	for _, text := range []string{m.Header, m.PathVariable, m.Value} {
+		if text != "" {
 			set++
 		}
 	}
@@ -216,9 +216,7 @@ func (c *checker) tenant(field string, t *Tenant) {
 	c.optional(field+".match.header", m.Header, headerForm)
 	c.optional(field+".match.pathVariable", m.PathVariable, variableForm)
 	c.optional(field+".match.value", m.Value, textForm{most: 1024})
-	if name := foldHeader(m.Header); isFraming(name) || name == "authorization" || strings.HasPrefix(name, "x-auth-") || strings.HasPrefix(name, "x-gatepost-") {
-		c.fail(field+".match.header", "%q cannot name a tenant: the agent does not get it as the client sent it", m.Header)
-	}
+	c.tenantHeader(field+".match.header", m.Header, s)
 }
 
 func (c *checker) mcp(field string, m *MCP) {

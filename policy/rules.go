@@ -124,7 +124,7 @@ type Principal struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
-	// +kubebuilder:validation:items:XValidation:rule="!self.startsWith('gpk_')",message="this looks like a key: write the client's id, and make a new key"
+	// +kubebuilder:validation:items:XValidation:rule="!self.lowerAscii().contains('gpk_')",message="this looks like a key: write the client's id, and make a new key"
 	APIKeys []string `json:"apiKeys,omitempty"`
 
 	// anonymous matches requests without a credential; what an Allow rule opens to them is open to every verified principal too. A wrong credential is refused all the same.
@@ -230,6 +230,7 @@ type TenantMatch struct {
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().matches('^((x-auth|x-gatepost|x-forwarded|x-original|content|proxy)-.*|x-envoy-original-(path|host)|host|connection|keep-alive|te|trailers?|transfer-encoding|upgrade|expect|date|via|http2-settings|forwarded|x-real-ip|x-user-id|x-rewrite-url|x-http-method|x-http-method-override|x-method-override|authorization|cookie)$')",message="the agent does not get this header as the client sent it, so it cannot name a tenant: choose a header such as X-Tenant-ID"
 	Header string `json:"header,omitempty"`
 
 	// pathVariable is the variable of the rule's path template that names the tenant.

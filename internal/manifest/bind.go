@@ -191,7 +191,7 @@ func (n *node) quoteHint() string {
 func (n *node) describe() string {
 	switch n.kind {
 	case scalarText:
-		if strings.HasPrefix(n.value, "gpk_") {
+		if policy.HoldsKey(n.value) {
 			return "an API key" // wherever it came from, no message shows it
 		}
 		return strconv.Quote(shorten(n.value))
