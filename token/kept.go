@@ -43,6 +43,7 @@ var (
 	errKeptForm    = errors.New("it is not as it was written")
 	errKeptStale   = errors.New("it is older than maxStale, or from the future")
 	errKeptAccess  = errors.New("others may write it: give the directory to the sidecar alone, and remove the file")
+	errKeptOwner   = errors.New("another user made it, or it has a second name: give the directory to the sidecar alone, and remove the file")
 	errKeptSecrets = errors.New("it holds secrets, which are never kept")
 )
 
@@ -203,23 +204,45 @@ func (s shelf) take(key feedKey, now time.Time, maxStale time.Duration) (*goodSe
 }
 
 func readKept(root *os.Root, name string) ([]byte, error) {
-	info, err := root.Lstat(name)
+	before, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > maxKeptBytes:
+	case !before.Mode().IsRegular(): // opening a pipe would wait
 		return nil, errKeptForm
-	case info.Mode().Perm()&0o022 != 0:
-		return nil, errKeptAccess
 	}
 	file, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !os.SameFile(before, info):
+		return nil, errKeptOwner
+	}
+	if err := checkKept(info); err != nil {
+		return nil, err
+	}
 	return io.ReadAll(io.LimitReader(file, maxKeptBytes))
+}
+
+// checkKept judges an open file. The directory says nothing: in a pod everyone
+// may make files there.
+func checkKept(info fs.FileInfo) error {
+	switch {
+	case info.Size() > maxKeptBytes:
+		return errKeptForm
+	case info.Mode().Perm()&0o022 != 0:
+		return errKeptAccess
+	case !ownAlone(info):
+		return errKeptOwner
+	}
+	return nil
 }
 
 // decodeKept reads what encodeKept wrote and nothing else.

@@ -132,6 +132,7 @@ func TestKeptSetIsReadStrictly(t *testing.T) {
 		"with a secret":        replace(`"keys":[`, `"keys":[{"kty":"oct","kid":"s","k":"AAAA"},`),
 		"with a private key":   replace(`"keys":[`, `"keys":[`+string(private)+`,`),
 		"that others may edit": func(t *testing.T, file string) { t.Helper(); must(t, os.Chmod(file, 0o666)) },
+		"with a second name":   func(t *testing.T, file string) { t.Helper(); must(t, os.Link(file, file+".too")) },
 		"that is a link": func(t *testing.T, file string) {
 			t.Helper()
 			must(t, os.Rename(file, file+".real"))
@@ -167,6 +168,39 @@ func TestKeptSetIsReadStrictly(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeptSetOfAnotherUserIsIgnored: in a pod everyone may make files in the
+// directory; who writes a set there chooses the keys.
+func TestKeptSetOfAnotherUserIsIgnored(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root can give a file to another user; run this test as root")
+	}
+	key := generate(t, "ES256", "k1")
+	server := &keyServer{dir: t.TempDir()}
+	must(t, os.Chmod(server.dir, 0o777))
+	server.publish(t, key)
+	inWorld(t, server, nil, func(t *testing.T, w *world) {
+		w.want(t, key, policy.OK)
+		server.set(nil)
+		w.begin(t)
+		w.want(t, key, policy.OK)
+		if told := <-w.kept; told.Err != nil {
+			t.Fatalf("the twin in a directory that everyone may write: %v", told.Err)
+		}
+		must(t, os.Chown(keptIn(t, server.dir)[0], 12345, 0))
+		w.begin(t)
+		w.want(t, key, policy.KeysUnavailable)
+		if told := <-w.kept; told.Err == nil || !strings.Contains(told.Err.Error(), "another user") {
+			t.Errorf("told %+v", told)
+		}
+		server.publish(t, key)
+		time.Sleep(10 * time.Second)
+		w.want(t, key, policy.OK)
+		server.set(nil)
+		w.begin(t)
+		w.want(t, key, policy.OK)
+	})
 }
 
 func rewrite(change func([]byte) []byte) func(*testing.T, string) {
