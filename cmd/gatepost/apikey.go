@@ -7,7 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ import (
 type creation struct {
 	clientID  string
 	name      string
+	object    string
 	namespace string
 	labels    map[string]string
 	scopes    []string
@@ -50,12 +52,16 @@ second object over the first, for it has that one value alone.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := c.refuseKeys(); err != nil {
+				return err
+			}
 			return c.run(command.OutOrStdout(), now(), random)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVar(&c.clientID, "client-id", "", "client id, by which rules, metrics and the agent know the client")
 	flags.StringVar(&c.name, "name", "", "name of this key among those of the client; default: the id in the key")
+	flags.StringVar(&c.object, "object-name", "", "name of the object; default: the client id, if it may be one")
 	flags.StringVarP(&c.namespace, "namespace", "n", "", "namespace of the object")
 	flags.StringToStringVar(&c.labels, "label", nil, "name=value label by which policies select the client; repeat it for several")
 	flags.StringArrayVar(&c.scopes, "scope", nil, "what the client may do; repeat it for several")
@@ -74,19 +80,12 @@ func (c creation) run(stdout io.Writer, now time.Time, random io.Reader) error {
 	if err != nil {
 		return err
 	}
-	object, err := c.object(key, now)
+	object, err := c.describe(key, now)
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct{ flag, path, content string }{
-		{"--key-file", c.keyFile, key.Reveal()}, {"--manifest", c.manifest, object},
-	} {
-		if file.path == "" {
-			continue
-		}
-		if err := writeNew(file.path, file.content); err != nil {
-			return fmt.Errorf("%s: %w", file.flag, err)
-		}
+	if err := c.keep(key, object); err != nil {
+		return err
 	}
 	_, err = io.WriteString(stdout, c.shown(key, object))
 	return err
@@ -106,21 +105,96 @@ func (c creation) shown(key apikey.Key, object string) string {
 		"\n\nThe object, which holds its hash; apply it:\n\n" + object
 }
 
-// writeNew writes a file that only its owner may read, and never over another.
-func writeNew(path, content string) error {
+// refuseKeys refuses a key in the place of something else: it would end up in
+// the object.
+func (c creation) refuseKeys() error {
+	for _, given := range []struct{ flag, text string }{
+		{"--client-id", c.clientID},
+		{"--name", c.name},
+		{"--object-name", c.object},
+		{"--namespace", c.namespace},
+		{"--label", fmt.Sprint(c.labels)},
+		{"--scope", fmt.Sprint(c.scopes)},
+		{"--claim", fmt.Sprint(c.claims)},
+		{"--expires", c.expires},
+		{"--key-file", c.keyFile},
+		{"--manifest", c.manifest},
+	} {
+		if policy.HoldsKey(given.text) {
+			return fmt.Errorf("%s: holds what looks like a key: keys are made here, and never given to a program; make a new one", given.flag)
+		}
+	}
+	return nil
+}
+
+// keep writes the files that were asked for: all of them, or none.
+func (c creation) keep(key apikey.Key, object string) (err error) {
+	if c.keyFile != "" && c.manifest != "" && filepath.Clean(c.keyFile) == filepath.Clean(c.manifest) {
+		return errors.New("--manifest: is the same file as --key-file: choose another")
+	}
+	var made []*os.File
+	defer func() {
+		for _, file := range made {
+			err = errors.Join(err, file.Close())
+		}
+		for _, file := range made {
+			if err != nil {
+				_ = os.Remove(file.Name()) // best effort: the error before it is the one to know
+			}
+		}
+	}()
+	var contents []string
+	for _, file := range []struct{ flag, path, content string }{
+		{"--key-file", c.keyFile, key.Reveal()}, {"--manifest", c.manifest, object},
+	} {
+		if file.path == "" {
+			continue
+		}
+		opened, err := openNew(file.path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file.flag, err)
+		}
+		made, contents = append(made, opened), append(contents, file.content)
+	}
+	for i, file := range made {
+		if _, err := file.WriteString(contents[i]); err != nil {
+			return fmt.Errorf("writing the file: %w", err)
+		}
+	}
+	return nil
+}
+
+// openNew makes a file that only its owner may read, and never in the place of another.
+func openNew(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("making the file: %w: choose a new file", err)
+		return nil, fmt.Errorf("making the file: %w: choose a new file", err)
 	case err != nil:
-		return fmt.Errorf("making the file: %w", err)
+		return nil, fmt.Errorf("making the file: %w", err)
 	}
-	_, err = file.WriteString(content)
-	return errors.Join(err, file.Close())
+	return file, nil
 }
 
-// object is the APIKey in YAML.
-func (c creation) object(key apikey.Key, now time.Time) (string, error) {
+// objectForm is a DNS subdomain (RFC 1123), which names of objects are.
+var objectForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+
+// objectName is the name asked for, or the client id itself: one made from it
+// could be that of another client.
+func (c creation) objectName() (string, error) {
+	switch {
+	case c.object == "" && !objectForm.MatchString(c.clientID):
+		return "", fmt.Errorf("--object-name: client id %q is no object name: give one of lower-case letters, digits, hyphens and dots", c.clientID)
+	case c.object == "":
+		return c.clientID, nil
+	case len(c.object) > 253 || !objectForm.MatchString(c.object):
+		return "", fmt.Errorf("--object-name: %q is no object name: use lower-case letters, digits, hyphens and dots", c.object)
+	}
+	return c.object, nil
+}
+
+// describe is the APIKey in YAML.
+func (c creation) describe(key apikey.Key, now time.Time) (string, error) {
 	value := policy.APIKeyValue{Name: c.name, KeyHash: key.Hash().String()}
 	if value.Name == "" {
 		value.Name = key.ID()
@@ -139,7 +213,11 @@ func (c creation) object(key apikey.Key, now time.Time) (string, error) {
 	if err := policy.CheckAPIKey(spec); err != nil {
 		return "", fmt.Errorf("such an APIKey would be refused: %w", err)
 	}
-	return c.yaml(spec)
+	name, err := c.objectName()
+	if err != nil {
+		return "", err
+	}
+	return c.yaml(name, spec)
 }
 
 // parseExpiry reads a time, a day in UTC, or a length of time from now.
@@ -161,7 +239,7 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 }
 
 // yaml writes the object in the order in which people read it.
-func (c creation) yaml(spec policy.APIKeySpec) (string, error) {
+func (c creation) yaml(name string, spec policy.APIKeySpec) (string, error) {
 	type value struct {
 		Name      string  `yaml:"name"`
 		KeyHash   string  `yaml:"keyHash"`
@@ -183,8 +261,7 @@ func (c creation) yaml(spec policy.APIKeySpec) (string, error) {
 		} `yaml:"spec"`
 	}
 	object.APIVersion, object.Kind = "gatepost.dev/v1alpha1", "APIKey"
-	object.Metadata.Name = strings.ReplaceAll(strings.ToLower(spec.ClientID), "_", "-")
-	object.Metadata.Namespace, object.Metadata.Labels = c.namespace, c.labels
+	object.Metadata.Name, object.Metadata.Namespace, object.Metadata.Labels = name, c.namespace, c.labels
 	object.Spec.ClientID, object.Spec.Scopes, object.Spec.Claims = spec.ClientID, spec.Scopes, spec.Claims
 	for _, v := range spec.Values {
 		object.Spec.Values = append(object.Spec.Values, value(v))

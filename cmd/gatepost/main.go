@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gatepost.dev/gatepost/policy"
 )
 
 // version is set at link time.
@@ -39,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	case errors.Is(err, errUnexpected):
 		return 1
 	default:
-		fmt.Fprintln(stderr, "gatepost:", err)
+		fmt.Fprintln(stderr, "gatepost:", policy.HideKeys(err.Error())) // a key given by mistake is not said again
 		return 2
 	}
 }
