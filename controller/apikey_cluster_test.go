@@ -217,6 +217,7 @@ func TestOfTwoAPIKeysOfOneClientTheOlderIsLetIn(t *testing.T) {
 	remove(t, older)
 	apiKeyHas(t, younger, yes, v1alpha1.ReasonAccepted)
 	apiKeyHas(t, thief, yes, v1alpha1.ReasonAccepted)
+	hasEvent(t, younger, v1alpha1.ReasonTakenOver, "b-older")
 	bundleHas(t, p, "crm other", "thief v1")
 }
 

@@ -39,13 +39,16 @@ func clientOptions() client.Options {
 
 // stripMetadata drops managed fields, and from objects of which only metadata
 // is watched the annotations too: kubectl's last-applied-configuration of a
-// Secret is the secret itself.
+// Secret is the secret itself. Those of APIKeys mean nothing and may be large.
 func stripMetadata(object any) (any, error) {
 	if meta, ok := object.(metav1.Object); ok {
 		meta.SetManagedFields(nil)
 	}
-	if partial, ok := object.(*metav1.PartialObjectMetadata); ok {
-		partial.Annotations = nil
+	switch object := object.(type) {
+	case *metav1.PartialObjectMetadata:
+		object.Annotations = nil
+	case *v1alpha1.APIKey:
+		object.Annotations = nil
 	}
 	return object, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -179,11 +178,4 @@ func clientStatus(one apiClient, policies []v1alpha1.AgentAuthPolicy, now time.T
 	}
 	status.Conditions = setConditions(status.Conditions, one.object.Generation, one.accepted)
 	return status
-}
-
-// sharesWith reports whether two APIKeys cannot both be accepted.
-func sharesWith(a, b *v1alpha1.APIKey) bool {
-	return a.Spec.ClientID == b.Spec.ClientID || slices.ContainsFunc(a.Spec.Values, func(value policy.APIKeyValue) bool {
-		return slices.ContainsFunc(b.Spec.Values, func(other policy.APIKeyValue) bool { return strings.EqualFold(value.KeyHash, other.KeyHash) })
-	})
 }

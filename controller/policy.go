@@ -33,13 +33,14 @@ type policyReconciler struct {
 	image    string
 	nudges   *rate.Limiter
 	random   io.Reader
+	memo     *clientMemo
 	now      func() time.Time
 }
 
-func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics) error {
+func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo) error {
 	r := &policyReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
-		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random, now: cfg.Now,
+		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random, memo: memo, now: cfg.Now,
 	}
 	cache := mgr.GetCache()
 	err := ctrl.NewControllerManagedBy(mgr).Named("agentauthpolicy").

@@ -42,7 +42,7 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 		return world, err
 	}
 	objects, err := listClients(ctx, r.client, p.Namespace)
-	world.from.clients = judgeClients(objects, checkClient, r.now())
+	world.from.clients = r.memo.judge(p.Namespace, objects, r.now())
 	return world, err
 }
 

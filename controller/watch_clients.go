@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -21,37 +22,10 @@ func policiesOfClient(cache client.Reader) handler.EventHandler {
 	})
 }
 
-// rivalsOfClient says which APIKeys have the client id or a key of this one:
-// when it changes or goes, their turn may have come.
-func rivalsOfClient(cache client.Reader) handler.EventHandler {
-	return clientsWhere(cache, func(one *v1alpha1.APIKey, object client.Object) bool {
-		changed, isClient := object.(*v1alpha1.APIKey)
-		return isClient && one.Name != changed.Name && sharesWith(one, changed)
-	})
-}
-
-// clientsOfPolicy says which APIKeys a policy selects: they count it.
-func clientsOfPolicy(cache client.Reader) handler.EventHandler {
-	return clientsWhere(cache, func(one *v1alpha1.APIKey, object client.Object) bool {
-		p, isPolicy := object.(*v1alpha1.AgentAuthPolicy)
-		return isPolicy && selectsClient(p.Spec.APIKeyAuth, one)
-	})
-}
-
-func clientsWhere(cache client.Reader, concerns func(*v1alpha1.APIKey, client.Object) bool) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
-		var clients v1alpha1.APIKeyList
-		if !list(ctx, cache, &clients, object.GetNamespace()) {
-			return nil
-		}
-		var requests []reconcile.Request
-		for i := range clients.Items {
-			if concerns(&clients.Items[i], object) {
-				requests = append(requests, requestFor(&clients.Items[i]))
-			}
-		}
-		return requests
-	})
+// namespaceRequest asks for the APIKeys of the object's namespace, all of them at
+// once: what one of them does may change what becomes of any younger one.
+func namespaceRequest(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace()}}}
 }
 
 // clientChanged passes what people change, labels among it, and whether the

@@ -108,6 +108,9 @@ const (
 	// namespace has the client id, or one of the keys.
 	ReasonDuplicateClientID = "DuplicateClientID"
 	ReasonDuplicateKey      = "DuplicateKey"
+	// ReasonTakenOver, of an event: the older APIKey with the same client id or key
+	// is gone, and a younger one is let in.
+	ReasonTakenOver = "TakenOver"
 	// ReasonTooManyLiveValues: more than two keys of a client are live.
 	ReasonTooManyLiveValues = "TooManyLiveValues"
 )
