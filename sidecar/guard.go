@@ -33,22 +33,13 @@ type judgement struct {
 	deferred bool // the agent judges the handshake itself
 }
 
-// judge decides on one request: the route first, then what a WebSocket is
-// offered and its origin, then the credential, then what its principal may do. It waits only
-// for a remote key set, and no longer than ctx.
+// judge decides on one request: the route first, then what a WebSocket offers
+// and its origin, then the credential, then what its principal may do. It waits
+// only for a remote key set, and no longer than ctx.
 func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 	route := s.Policy.Route(q.RequestLine)
-	switch reason := route.Reason(); {
-	case reason != "" && reason != policy.Exempt:
-		return denied(reason)
-	case q.webSocket && s.protocols && !areProtocols(q.header.Values(protocolHeader)):
-		return denied(policy.BadRequest)
-	case q.webSocket && !s.cors.mayOpen(q.header):
-		return denied(policy.OriginDenied)
-	case reason == policy.Exempt:
-		return judgement{Decision: policy.Decision{Reason: policy.Exempt}}
-	case q.webSocket && s.deferred[route.Path()]:
-		return s.judgeDeferred(route, &q)
+	if found, ok := s.judgeLine(route, &q); ok {
+		return found
 	}
 	found, reason := s.extract(&q)
 	if key, ok := s.keys.find(q.header); ok {
@@ -63,6 +54,23 @@ func (s *site) judge(ctx context.Context, q query, now time.Time) judgement {
 		return denied(policy.OriginDenied)
 	}
 	return s.judgeToken(ctx, route, &q, &found, now)
+}
+
+// judgeLine decides on what needs no look at a credential, if it is such.
+func (s *site) judgeLine(route policy.Route, q *query) (found judgement, ok bool) {
+	reason := route.Reason()
+	switch {
+	case reason != "" && reason != policy.Exempt:
+		return denied(reason), true
+	case !q.webSocket:
+	case s.protocols && !areProtocols(q.header.Values(protocolHeader)):
+		return denied(policy.BadRequest), true
+	case !s.cors.mayOpen(q.header):
+		return denied(policy.OriginDenied), true
+	case reason == "" && s.deferred[route.Path()]:
+		return s.judgeDeferred(route, q), true
+	}
+	return judgement{Decision: policy.Decision{Reason: reason}}, reason == policy.Exempt
 }
 
 // judgeDeferred leaves a handshake to the agent, unless a rule denies it to who
