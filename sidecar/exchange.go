@@ -40,14 +40,15 @@ type exchange struct {
 	decision  string
 	reason    policy.Reason
 	rule      string
-	why       string // more about a refused head, for the log
-	outcome   token.Outcome
-	persona   *persona  // of the verified token; nil: nobody
-	carrier   *source   // where the verified token was
-	client    string    // the client id of the API key; empty: none, or a key nobody has
-	keyIn     string    // canonical name of the header that carried the verified key
-	until     time.Time // when a stream is ended; zero: by its sides alone
-	expiry    *expiry   // ends it; nil: nothing does
+	why       string        // more about a refused head, for the log
+	outcome   token.Outcome // without its claims
+	expires   time.Time     // of the verified token; zero: there is none
+	persona   *persona      // of the verified token; nil: nobody
+	carrier   *source       // where the verified token was
+	client    string        // the client id of the API key; empty: none, or a key nobody has
+	keyIn     string        // canonical name of the header that carried the verified key
+	until     time.Time     // when a stream is ended; zero: by its sides alone
+	expiry    *expiry       // ends it; nil: nothing does
 	judged    time.Duration
 	upstream  string // the kind of upstream error, "" for none
 	stream    string // the kind of stream, "" for none

@@ -161,6 +161,10 @@ func (s *Sidecar) guard(next handler) handler {
 // take notes what the guard found.
 func (x *exchange) take(in *site, found *judgement) {
 	x.outcome, x.rule, x.reason, x.carrier = found.outcome, found.Rule, found.Reason, found.carrier
+	x.outcome.Verified = nil // its claims may be large, and a stream is long
+	if v := found.outcome.Verified; v.Valid() {
+		x.expires = v.Expires()
+	}
 	x.persona, x.until = found.persona, in.streams.of(found)
 	x.keyIn, x.client, x.deferred = found.keyIn, found.key.Owner, found.deferred
 }

@@ -183,7 +183,7 @@ func (x *exchange) endStream(s *Sidecar) {
 	}
 	m.streams.WithLabelValues(x.stream).Dec()
 	m.streamsClosed.WithLabelValues(x.stream, x.cause).Inc()
-	if v := x.outcome.Verified; x.cause != causeExpired && v.Valid() && time.Now().After(v.Expires()) {
+	if x.cause != causeExpired && !x.expires.IsZero() && time.Now().After(x.expires) {
 		m.streamsOutlived.WithLabelValues(x.stream).Inc()
 	}
 }
