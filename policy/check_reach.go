@@ -19,35 +19,46 @@ func (c *checker) reach(field string, rules []Rule) {
 // leavesNothing says how a rule is out of reach because of an earlier one; empty
 // when it is not, or when only its author's claims and scopes can tell.
 func leavesNothing(earlier, later *Rule) string {
-	if earlier.MCP != nil || earlier.Preset != "" {
+	if !coversRequests(earlier, later) {
 		return ""
 	}
-	whole := isWhole(earlier.Operation)
-	if !whole && (later.Preset != "" || !coversOperation(earlier.Operation, later.Operation)) {
-		return ""
-	}
-	p := later.Principal
+	strangers, verified := takes(earlier)
+	forStrangers, _ := takes(later)
+	onlyStrangers := forStrangers && later.Principal != nil
 	switch {
-	case takesEverybody(earlier) && whole:
-		return "is never reached: %s before it matches every request"
-	case takesEverybody(earlier):
-		return "is never reached: %s before it matches all of its requests"
-	case earlier.Principal != nil && hasConditions(earlier.Principal), p != nil && p.Anonymous:
-		return ""
-	case takesEverybody(later):
+	case forStrangers && !strangers:
+		if !verified || onlyStrangers {
+			return ""
+		}
 		return "is never reached with a credential: %s before it matches all of its requests that have one"
+	case !verified && (!onlyStrangers || later.Action != ActionDeny):
+		return ""
+	case strangers && verified && isWhole(earlier.Operation):
+		return "is never reached: %s before it matches every request"
 	}
 	return "is never reached: %s before it matches all of its requests"
 }
 
-// takesEverybody reports whether whoever asks matches the rule: a Deny rule
-// without a principal takes anonymous requests too, an anonymous Allow rule
-// verified ones.
-func takesEverybody(r *Rule) bool {
-	if r.Action == ActionDeny {
-		return r.Principal == nil
+// coversRequests reports whether each request that the later rule is about is one
+// that the earlier is about too.
+func coversRequests(earlier, later *Rule) bool {
+	if earlier.MCP != nil || earlier.Preset != "" {
+		return false
 	}
-	return r.Principal != nil && r.Principal.Anonymous
+	return isWhole(earlier.Operation) || later.Preset == "" && coversOperation(earlier.Operation, later.Operation)
+}
+
+// takes reports whether a rule, where its operation matches, takes all requests
+// without a credential, and all verified ones: an anonymous Allow rule takes both.
+func takes(r *Rule) (strangers, verified bool) {
+	switch p := r.Principal; {
+	case p == nil:
+		return r.Action == ActionDeny, true
+	case p.Anonymous:
+		return true, r.Action != ActionDeny
+	default:
+		return false, !hasConditions(p)
+	}
 }
 
 // isWhole reports whether every request is of the operation.

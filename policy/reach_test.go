@@ -32,6 +32,9 @@ func TestUnreachedRules(t *testing.T) {
 		{"a path, then a template", `operation: {paths: [{value: /a/b}]}`, `operation: {paths: [{type: Template, value: "/a/{x}"}]}, ` + admins, ""},
 		{"some, then all", `operation: {paths: [{value: /a}]}, ` + admins, `operation: {paths: [{value: /a}]}`, ""},
 		{"everybody with a credential, then those without", `operation: {paths: [{value: /a}]}`, `operation: {paths: [{value: /a}]}, principal: {anonymous: true}`, ""},
+		{"those without a credential, then those with one", `action: Deny, operation: {paths: [{value: /a}]}, principal: {anonymous: true}`, `operation: {paths: [{value: /a}]}`, ""},
+		{"everybody with a credential, then a Deny rule for those without", `operation: {paths: [{value: /a}]}`, `action: Deny, operation: {paths: [{value: /a}]}, principal: {anonymous: true}`, ""},
+		{"open to everybody, then to some", `operation: {paths: [{value: /a}]}, principal: {anonymous: true}`, `operation: {paths: [{value: /a}]}, ` + admins, all},
 		{"a preset, then everything", `preset: agno-v2`, admins, ""},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {

@@ -129,7 +129,7 @@ func (s *Sidecar) follow(ctx context.Context) {
 			return
 		case <-s.files.Changes():
 		}
-		if err := s.reload(); err != nil {
+		if err := s.reload(); err != nil { //nolint:contextcheck // key sets are fetched from policy to policy
 			s.logKept(err)
 		}
 	}

@@ -93,7 +93,7 @@ func (f *feed) start(users []*Remote) {
 		f.nudge()
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(f.cfg.base)
 	f.cancel, f.ended = cancel, make(chan struct{})
 	f.flight = &flight{done: make(chan struct{})}
 	go f.run(ctx, f.ended)

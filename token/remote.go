@@ -38,6 +38,8 @@ type RemotesConfig struct {
 	tls  *tls.Config                                                          // tests: their own roots
 
 	resolver *net.Resolver // tests: their own names
+
+	base context.Context // of all feeds, which go on from policy to policy
 }
 
 // Fetch is one finished fetch of a remote key set.
@@ -83,7 +85,7 @@ func NewRemotes(cfg RemotesConfig) *Remotes {
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
 	}
-	cfg.Forbidden = slices.Clone(cfg.Forbidden)
+	cfg.Forbidden, cfg.base = slices.Clone(cfg.Forbidden), context.Background()
 	return &Remotes{cfg: cfg, feeds: map[feedKey]*feed{}}
 }
 
