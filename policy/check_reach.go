@@ -33,7 +33,7 @@ func leavesNothing(earlier, later *Rule) string {
 		return "is never reached with a credential: %s before it matches all of its requests that have one"
 	case !verified && (!onlyStrangers || later.Action != ActionDeny):
 		return ""
-	case strangers && verified && isWhole(earlier.Operation):
+	case strangers && isWhole(earlier.Operation):
 		return "is never reached: %s before it matches every request"
 	}
 	return "is never reached: %s before it matches all of its requests"
