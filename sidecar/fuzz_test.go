@@ -244,6 +244,9 @@ func FuzzCookies(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if strings.ContainsAny(text, "\r\x00") {
+			t.Skip("no header has them: package wire")
+		}
 		lines := strings.Split(text, "\n")
 		read := func(lines []string) (ours []string) {
 			r := &http.Request{Header: http.Header{cookieHeader: lines}}
