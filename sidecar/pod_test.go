@@ -182,13 +182,12 @@ func TestDrainIsForThePodItselfOnly(t *testing.T) {
 
 func TestPortTakenIsSaid(t *testing.T) {
 	t.Parallel()
-	port, agent := loopbackPair(t)
-	agent.Close()
-	taken, err := net.Listen("tcp", fmt.Sprint("0.0.0.0:", port)) // an agent that was first
+	taken, err := net.Listen("tcp", "0.0.0.0:0") // an agent that was first
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
 	s, err := New(Config{
 		PolicyFile: t.TempDir() + "/policy.json", KeysFile: t.TempDir() + "/keys.json",
 		PodIPs: []netip.Addr{podAddress}, Guards: []uint16{uint16(port)}, Admin: "127.0.0.2:0",

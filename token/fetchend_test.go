@@ -37,6 +37,7 @@ func stallingServer(t *testing.T, says string) (address string, accepted, open *
 			go func() {
 				defer open.Add(-1)
 				defer func() { _ = conn.Close() }()
+				_, _ = conn.Read(make([]byte, 4<<10)) // whoever answers unasked is not listened to
 				_, _ = io.WriteString(conn, says)
 				_, _ = io.Copy(io.Discard, conn)
 			}()
