@@ -107,7 +107,8 @@ func goodClient() map[string]metav1.ConditionStatus {
 func clientEvents(object *v1alpha1.APIKey, before, after []metav1.Condition) []notice {
 	was := meta.FindStatusCondition(before, v1alpha1.ConditionAccepted)
 	duplicate := was != nil && (was.Reason == v1alpha1.ReasonDuplicateClientID || was.Reason == v1alpha1.ReasonDuplicateKey)
-	if duplicate && meta.IsStatusConditionTrue(after, v1alpha1.ConditionAccepted) {
+	untouched := duplicate && was.ObservedGeneration == object.Generation && !object.Spec.Suspend
+	if untouched && meta.IsStatusConditionTrue(after, v1alpha1.ConditionAccepted) {
 		return []notice{{warning: true, reason: v1alpha1.ReasonTakenOver, note: shorten(fmt.Sprintf(
 			"the older APIKey is gone or changed, and the keys of APIKey %s are let in as client %s now; before: %s", object.Name, object.Spec.ClientID, was.Message))}}
 	}

@@ -42,7 +42,12 @@ func (r *resolver) caBundle(field string, provider *policy.Provider) {
 		r.fail(provider, v1alpha1.ReasonInvalidCABundle, "%s: key %s of %s %s %v", field, ref.Key, kindOf(ref), ref.Name, err)
 		return
 	}
-	r.done.providers[provider.Name] = keyring.FileProvider{CABundle: certificatesOf(text)}
+	entry := keyring.FileProvider{CABundle: certificatesOf(text)}
+	if err := entry.Check(); err != nil { // written anew, they may have grown
+		r.fail(provider, v1alpha1.ReasonInvalidCABundle, "%s: key %s of %s %s: %v: use fewer certificates", field, ref.Key, kindOf(ref), ref.Name, err)
+		return
+	}
+	r.done.providers[provider.Name] = entry
 }
 
 // certificatesOf writes the certificates of a sound PEM text once each, and

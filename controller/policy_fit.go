@@ -11,7 +11,11 @@ import (
 
 // maxBundleBytes is how much policy.json and keys.json may have together: a
 // Secret holds 1 MiB, and new keys of SigningKeys must always find room.
-const maxBundleBytes = 1<<20 - 64<<10
+const maxBundleBytes = 1<<20 - reservedBytes
+
+// reservedBytes is room for the keys of SigningKeys alone, but for a little that
+// the rest of the Secret takes.
+const reservedBytes = 64 << 10
 
 // fit makes the providers and clients fit beside so many bytes of policy.json.
 // The largest new data of a provider goes first, which keeps its last; keys of
@@ -23,7 +27,7 @@ func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes 
 		if err != nil {
 			return err
 		}
-		over := len(data) + policyBytes - maxBundleBytes
+		over := len(data) + policyBytes - maxBundleBytes - min(signingRoom(doc.Spec, refs), reservedBytes-4<<10)
 		if over <= 0 {
 			return nil
 		}
@@ -55,6 +59,24 @@ func largestNew(spec policy.Spec, refs *resolution, last *keyring.File) string {
 		}
 	}
 	return name
+}
+
+// signingRoom is how many bytes the keys of SigningKeys take in keys.json.
+func signingRoom(spec policy.Spec, refs *resolution) int {
+	if spec.JWT == nil {
+		return 0
+	}
+	own := map[string]keyring.FileProvider{}
+	for i := range spec.JWT.Providers {
+		if provider := &spec.JWT.Providers[i]; provider.SigningKeyRef != nil {
+			own[provider.Name] = refs.providers[provider.Name]
+		}
+	}
+	data, err := keyring.File{Providers: own}.Marshal()
+	if err != nil {
+		return 0 // the whole file has said it already
+	}
+	return len(data)
 }
 
 // roomOf is about what a provider takes in keys.json.

@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -224,5 +227,50 @@ func TestProgrammedSaysWhatIsInForce(t *testing.T) {
 				t.Errorf("%+v, want %q", got, test.says)
 			}
 		})
+	}
+}
+
+func TestSigningKeysHaveRoomOfTheirOwn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		provider policy.Provider
+		fits     bool
+	}{
+		"keys of a SigningKey": {policy.Provider{Name: "own", SigningKeyRef: &policy.SigningKeyRef{Name: "k"}}, true},
+		"keys of a Secret":     {policy.Provider{Name: "own", SecretRef: &policy.SecretRef{Name: "s", Keys: []string{"k"}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := &manifest.Document{Spec: policy.Spec{JWT: &policy.JWT{Providers: []policy.Provider{tc.provider}}}}
+			refs := resolution{providers: map[string]keyring.FileProvider{"own": {Keys: []keyring.VerifyKey{
+				{KID: "1-new", Alg: "HS256", K: []byte(strings.Repeat(goodSecret, 8))},
+			}}}}
+			if err := (bundleInput{}).fit(doc, &refs, maxBundleBytes-64); (err == nil) != tc.fits {
+				t.Errorf("in a bundle that is full otherwise: %v, want that they fit: %t", err, tc.fits)
+			}
+		})
+	}
+}
+
+// Certificates are written anew, and lines of 64 letters take more room than one.
+func TestCertificatesThatGrowStopNoRevocation(t *testing.T) {
+	first := planBundle(remoteSources(1, certificate(t, &x509.Certificate{SerialNumber: big.NewInt(1)})))
+	var text strings.Builder
+	for serial := int64(2); ; serial++ {
+		one := certificate(t, &x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: []string{strings.Repeat("x", 526)}})
+		head, rest, _ := strings.Cut(one, "-----\n")
+		body, foot, _ := strings.Cut(rest, "-----END")
+		one = head + "-----\n" + strings.ReplaceAll(body, "\n", "") + "\n-----END" + foot
+		if text.Len()+len(one) > 256<<10 {
+			break
+		}
+		text.WriteString(one)
+	}
+	in := remoteSources(1, text.String())
+	in.last, in.floor = writtenAs(first), 42
+	plan := planBundle(in)
+	if plan.data == nil || plan.view.invalid != nil {
+		t.Fatalf("nothing is written: %v", plan.view.invalid)
+	}
+	if len(plan.refs.problems) != 1 || plan.refs.problems[0].reason != v1alpha1.ReasonInvalidCABundle {
+		t.Errorf("problems = %+v, want one, InvalidCABundle", plan.refs.problems)
 	}
 }

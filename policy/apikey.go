@@ -142,8 +142,8 @@ func (c *checker) apiKeyExpiry(field, text string) {
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || len(text) > 64 {
 		c.fail(field, "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", text)
-	} else if year := at.UTC().Year(); year < 1970 || year > 9998 {
-		c.fail(field, "%q is not in the years 1970 to 9998 of UTC: leave it out if the key does not expire", text)
+	} else if year := at.UTC().Year(); year < 1970 || year > 9999 {
+		c.fail(field, "%q is not in the years 1970 to 9999 of UTC: leave it out if the key does not expire", text)
 	}
 }
 

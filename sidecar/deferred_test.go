@@ -58,6 +58,12 @@ func TestDeferredHandshakesOpenTunnelsOrFail(t *testing.T) {
 		if answered != 200 {
 			continue
 		}
+		audited := start(t, setup{policy: deferredPolicy + "  mode: Audit\n", agent: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusFound)
+		})})
+		if _, _, got := audited.handshakeOn("/workflows/ws", ""); got.status != http.StatusFound {
+			t.Errorf("under Audit, which breaks nothing: %d, want 302", got.status)
+		}
 		if _, _, got := g.handshakeOn("/ws", "", "Authorization", bearer(teacher(t))); got.status != 200 {
 			t.Errorf("a handshake that was judged: %d, want 200", got.status)
 		}

@@ -166,7 +166,8 @@ func (x *exchange) take(in *site, found *judgement) {
 		x.expires = v.Expires()
 	}
 	x.persona, x.until = found.persona, in.streams.of(found)
-	x.keyIn, x.client, x.deferred = found.keyIn, found.key.Owner, found.deferred
+	x.keyIn, x.client = found.keyIn, found.key.Owner
+	x.deferred = found.deferred && !in.audit // an audit breaks nothing
 }
 
 // isAudited reports whether a refusal for this reason is only counted under

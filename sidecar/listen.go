@@ -117,7 +117,8 @@ func (c *clientConn) discard(ctx context.Context, during time.Duration, most int
 type listener struct {
 	net.Listener
 	port   int
-	open   *atomic.Int64
+	open   *atomic.Int64 // connections that have a place
+	away   *atomic.Int64 // connections that are being turned away, and have none
 	most   func() int64  // connections that may be open at once
 	turned func() string // counts one that was turned away and names the decision
 	config wire.Config
@@ -135,7 +136,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.open.Add(1)
 		release := func() { l.open.Add(-1) }
 		if !l.room() {
-			go turnAway(conn, l.open.Load() > 2*l.most(), l.turned(), release)
+			release()
+			flood := l.away.Add(1) > l.most()
+			go turnAway(conn, flood, l.turned(), func() { l.away.Add(-1) })
 			continue
 		}
 		return &clientConn{Conn: wire.NewConn(conn, l.config), peer: peerOf(conn), port: l.port, lot: l.lot, close: release}, nil

@@ -224,3 +224,36 @@ func TestPlacesAreCountedThoughAllComeAtOnce(t *testing.T) {
 	group.Wait()
 	await(t, "all places are free", func() bool { return g.sidecar.connections.Load() == 0 && g.isParked() == 0 })
 }
+
+// A connection that is being turned away for a second has no place, or a flood of
+// them would end connections that wait and admit nobody.
+func TestConnectionsThatAreTurnedAwayTakeNoPlace(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open, away atomic.Int64
+	l := &listener{
+		Listener: raw, open: &open, away: &away, lot: newParking(parkTime),
+		most: func() int64 { return 0 }, turned: func() string { return "id" },
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		ended <- err
+	}()
+	conn, err := net.Dial("tcp", raw.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the connection is being turned away", func() bool { return away.Load() > 0 })
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d places are taken while it is turned away, want none", n)
+	}
+	conn.Close()
+	await(t, "it is gone", func() bool { return away.Load() == 0 })
+	raw.Close()
+	if err := <-ended; err == nil {
+		t.Error("Accept let a connection in without room")
+	}
+}

@@ -50,7 +50,7 @@ func (s *Sidecar) bindAddress(ctx context.Context, address string, port int) (*l
 	if tcp, ok := raw.Addr().(*net.TCPAddr); ok && port == 0 {
 		port = tcp.Port
 	}
-	return &listener{Listener: raw, port: port, open: &s.connections, most: s.maxConnections, turned: s.noteTurnedAway, config: s.wireConfig(), lot: s.lot}, nil
+	return &listener{Listener: raw, port: port, open: &s.connections, away: &s.turning, most: s.maxConnections, turned: s.noteTurnedAway, config: s.wireConfig(), lot: s.lot}, nil
 }
 
 func closeAll(listeners []*listener) {

@@ -39,6 +39,7 @@ type Sidecar struct {
 	requests    atomic.Int64 // under way
 	exchanges   atomic.Int64 // the same until their connection is settled and their record written
 	connections atomic.Int64 // open
+	turning     atomic.Int64 // being turned away
 	lot         *parking     // those that wait for a request
 
 	begun  *wire.Budget // heads that are not complete
