@@ -27,7 +27,10 @@ func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes 
 		if err != nil {
 			return err
 		}
-		over := len(data) + policyBytes - maxBundleBytes - min(signingRoom(doc.Spec, refs), reservedBytes-4<<10)
+		over := len(data) + policyBytes - maxBundleBytes
+		if over > 0 {
+			over -= min(signingRoom(doc.Spec, refs), reservedBytes-4<<10)
+		}
 		if over <= 0 {
 			return nil
 		}

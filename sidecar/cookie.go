@@ -1,6 +1,10 @@
 package sidecar
 
-import "strings"
+import (
+	"strings"
+
+	"gatepost.dev/gatepost/sidecar/wire"
+)
 
 // cookieHeader is the canonical name of the header with all cookies.
 const cookieHeader = "Cookie"
@@ -75,6 +79,4 @@ func nameIn(text, name string) int {
 
 // isCookieName reports whether c may be part of a cookie's name: a token, RFC
 // 9110 section 5.6.2, without the apostrophe, which may be taken for a quote.
-func isCookieName(c byte) bool {
-	return c > ' ' && c < 0x7f && !strings.ContainsRune(`"'(),/:;<=>?@[\]{}`, rune(c))
-}
+func isCookieName(c byte) bool { return c != '\'' && wire.IsTokenByte(c) }

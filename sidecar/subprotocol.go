@@ -36,10 +36,8 @@ func elements(lines []string) iter.Seq[string] {
 // cuts elsewhere would find other elements in what is none.
 func areProtocols(lines []string) bool {
 	for name := range elements(lines) {
-		for i := range len(name) {
-			if c := name[i]; c != '\'' && !isCookieName(c) {
-				return false
-			}
+		if !wire.IsToken(name) {
+			return false
 		}
 	}
 	return true

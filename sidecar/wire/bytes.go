@@ -30,15 +30,18 @@ func Is[T string | []byte](text T, lower string) bool {
 	return true
 }
 
-// isToken reports whether b is a token, RFC 9110 section 5.6.2.
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenBytes[c] {
+// IsToken reports whether text is a token, RFC 9110 section 5.6.2.
+func IsToken[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if !tokenBytes[text[i]] {
 			return false
 		}
 	}
-	return len(b) > 0
+	return len(text) > 0
 }
+
+// IsTokenByte reports whether c may be part of a token.
+func IsTokenByte(c byte) bool { return tokenBytes[c] }
 
 // isTarget reports whether b is a target in origin form, RFC 9112 section
 // 3.2.1: visible ASCII that begins with a slash, every escape of its path whole.

@@ -78,7 +78,7 @@ func judge(block []byte) (body, verdict) {
 func (h *head) requestLine(line []byte) verdict {
 	method, rest, ok := bytes.Cut(line, space)
 	target, version, ok2 := bytes.Cut(rest, space)
-	if !ok || !ok2 || len(method) > maxMethod || !isToken(method) {
+	if !ok || !ok2 || len(method) > maxMethod || !IsToken(method) {
 		return badRequestLine
 	}
 	switch string(version) {
@@ -103,7 +103,7 @@ func (h *head) requestLine(line []byte) verdict {
 // frame the body. Continuation lines and blanks before the colon are refused.
 func (h *head) header(line []byte) verdict {
 	name, value, ok := bytes.Cut(line, colon)
-	if !ok || !isToken(name) || !isFieldValue(value) {
+	if !ok || !IsToken(name) || !isFieldValue(value) {
 		return badHeader
 	}
 	switch len(name) { // most headers are none of these

@@ -102,16 +102,30 @@ func (g *Sidecar) Private(path string) (int, string) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	got := Do(g.t, req)
+	return got.Status, string(got.Body)
+}
+
+// Reply is an answer that was read to its end.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do sends a request and reads the whole answer.
+func Do(t testing.TB, req *http.Request) Reply {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // G704: tests ask what they started
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return resp.StatusCode, string(body)
+	return Reply{resp.StatusCode, resp.Header, body}
 }
 
 // Metric returns the value of one series, written as the exposition writes it,

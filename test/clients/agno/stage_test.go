@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -117,16 +116,8 @@ func (s *stage) ask(method, url string, body []byte) (int, []byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return resp.StatusCode, text
+	resp := live.Do(s.t, req)
+	return resp.Status, resp.Body
 }
 
 // backend sets how the back end mints tokens from now on, and forgets who asked.

@@ -3,7 +3,6 @@ package fastapi
 import (
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -75,16 +74,8 @@ func (d desk) send(t *testing.T, c call) string {
 	if c.form != "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%d %s", resp.StatusCode, body)
+	resp := live.Do(t, req)
+	return fmt.Sprintf("%d %s", resp.Status, resp.Body)
 }
 
 // AgentOS that believes every token is told the truth.

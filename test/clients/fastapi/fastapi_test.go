@@ -5,7 +5,6 @@ package fastapi
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -78,22 +77,15 @@ func get(t *testing.T, url string, header http.Header) string {
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := live.Do(t, req)
+	body := resp.Body
 	var refusal struct {
 		Detail string `json:"detail"`
 	}
 	if json.Unmarshal(body, &refusal) == nil && refusal.Detail != "" {
 		body = []byte(refusal.Detail)
 	}
-	return fmt.Sprintf("%d %s", resp.StatusCode, body)
+	return fmt.Sprintf("%d %s", resp.Status, body)
 }
 
 const (

@@ -4,7 +4,6 @@ package issuers
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -96,20 +95,12 @@ func do(t *testing.T, method, url, body string, header http.Header) ([]byte, int
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := live.Do(t, req)
 	for _, cookie := range resp.Header.Values("Set-Cookie") {
 		pair, _, _ := strings.Cut(cookie, ";")
 		header.Add("Cookie", pair)
 	}
-	return got, resp.StatusCode
+	return resp.Body, resp.Status
 }
 
 func decode(t *testing.T, data []byte, into any) {
