@@ -29,6 +29,7 @@ var directions = []struct {
 	{"sidecar", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/controller"}},
 	{"api/v1alpha1", []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "github.com/lestrrat-go/"}},
 	{"controller/inject", []string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime", "github.com/lestrrat-go/"}},
+	{"controller/rollcall", []string{"k8s.io/client-go/", "k8s.io/api/", "sigs.k8s.io/", "github.com/prometheus/", module + "/api/", module + "/sidecar"}},
 	{"controller", []string{module + "/sidecar", module + "/issuer"}},
 	{"cmd/sidecar", []string{"k8s.io/", "sigs.k8s.io/"}},
 }
