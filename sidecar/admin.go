@@ -70,7 +70,7 @@ func (s *Sidecar) serveState(w http.ResponseWriter, r *http.Request) {
 	}
 	state := bundle.State{
 		PodUID: s.config.PodUID, Revision: in.Revision, Generations: in.Generations,
-		LastAccepted: s.ledger.lastAccepted(),
+		LastAccepted: s.ledger.lastAccepted(in.signing), KIDs: in.KIDs, Revoked: in.Revoked,
 	}
 	if state.Generations == nil {
 		state.Generations = map[string]int64{}

@@ -76,19 +76,21 @@ func (l *ledger) keep(loaded map[string][]string) {
 	})
 }
 
-// lastAccepted says when a token of each key id was last accepted, to the
-// minute. Keys that never were are left out.
-func (l *ledger) lastAccepted() map[string]time.Time {
+// lastAccepted says when a token of each of the keys was last accepted, by key
+// id and to the minute. Keys that never were are left out.
+func (l *ledger) lastAccepted(keys []keyName) map[string]time.Time {
 	seen := map[string]time.Time{}
-	l.entries.Range(func(key, value any) bool {
-		name, _ := key.(keyName)
-		e, _ := value.(*entry)
-		if minute := e.last.Load(); minute > 0 && name.kid != otherKID {
+	for _, name := range keys {
+		found, ok := l.entries.Load(name)
+		if !ok {
+			continue
+		}
+		e, _ := found.(*entry)
+		if minute := e.last.Load(); minute > 0 {
 			if at := time.Unix(minute*60, 0).UTC(); at.After(seen[name.kid]) {
 				seen[name.kid] = at
 			}
 		}
-		return true
-	})
+	}
 	return seen
 }

@@ -149,7 +149,10 @@ func TestStateIsSigned(t *testing.T) {
 	if at.Second() != 0 || now.Sub(at) > 2*time.Minute {
 		t.Errorf("last accepted at %v", at)
 	}
-	want := bundle.State{PodUID: "uid-1", Revision: 7, Generations: map[string]int64{"agent-tokens": 7}, LastAccepted: map[string]time.Time{"1-abc": at}, MAC: state.MAC}
+	want := bundle.State{
+		PodUID: "uid-1", Revision: 7, Generations: map[string]int64{"agent-tokens": 7}, LastAccepted: map[string]time.Time{"1-abc": at},
+		KIDs: map[string][]string{"agent-tokens": {"1-abc"}}, MAC: state.MAC,
+	}
 	if diff := cmp.Diff(want, state); diff != "" {
 		t.Errorf("state (-want +got)\n%s", diff)
 	}

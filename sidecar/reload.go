@@ -64,7 +64,11 @@ func (s *Sidecar) load() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := bundle.Load(doc, keys, bundle.Options{Probes: s.config.Probes, Remotes: s.remotes, Now: time.Now()})
+	options := bundle.Options{Probes: s.config.Probes, Remotes: s.remotes, Now: time.Now()}
+	if old := s.current.Load(); old != nil {
+		options.Revoked = old.Revoked
+	}
+	snapshot, err := bundle.Load(doc, keys, options)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,8 @@ type site struct {
 	throttle  *throttle // nil: nobody is held back
 	rules     map[string]bool
 	providers map[string]bool
-	logKey    []byte // keys the hashes of subjects in the log
+	signing   []keyName // the keys of SigningKeys
+	logKey    []byte    // keys the hashes of subjects in the log
 	recall    *recall
 	keys      *keyGuard // nil: no API keys are taken
 
@@ -83,6 +84,7 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 		s.forward, custom = jwt.Forward, jwt.ClaimToHeaders
 		for _, p := range jwt.Providers {
 			s.providers[p.Name] = true
+			s.signing = append(s.signing, s.ofSigningKey(p)...)
 		}
 	}
 	if spec.Authorization != nil {
@@ -101,6 +103,18 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 		s.trusted = append(s.trusted, network.Masked())
 	}
 	return s, nil
+}
+
+// ofSigningKey are the provider's keys if they are those of a SigningKey.
+func (s *site) ofSigningKey(p policy.Provider) []keyName {
+	if p.SigningKeyRef == nil {
+		return nil
+	}
+	var keys []keyName
+	for _, kid := range s.KIDs[p.SigningKeyRef.Name] {
+		keys = append(keys, keyName{p.Name, kid})
+	}
+	return keys
 }
 
 func value[T any](p *T) T {

@@ -163,7 +163,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Facts{Revision: 4, Generations: map[string]int64{"k": 9}, AckKey: token.Secret("ack")}
+	want := Facts{Revision: 4, Generations: map[string]int64{"k": 9}, KIDs: map[string][]string{"k": {"9-a"}}, AckKey: token.Secret("ack")}
 	if diff := cmp.Diff(want, snapshot.Facts); diff != "" || snapshot.Verifier.State(time.Now())[0].Keys != 1 {
 		t.Errorf("facts (-want +got)\n%s", diff)
 	}

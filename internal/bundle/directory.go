@@ -27,7 +27,7 @@ type directory struct {
 
 func (d directory) facts() Facts { return Facts{} }
 
-func (d directory) provider(field string, p *policy.Provider) (found, error) {
+func (d directory) provider(field string, p *policy.Provider, _ []string) (found, error) {
 	switch {
 	case p.SecretRef != nil:
 		return d.secrets(field+".secretRef", p, p.SecretRef.Name, p.SecretRef.Keys)

@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/policy"
@@ -24,7 +25,7 @@ func File(data []byte) (Keys, error) {
 type file struct{ keyring.File }
 
 func (f file) facts() Facts {
-	return Facts{Revision: f.Revision, Generations: f.SigningKeys, AckKey: token.Secret(f.AckKey)}
+	return Facts{Revision: f.Revision, Generations: f.SigningKeys, Revoked: f.Revoked, AckKey: token.Secret(f.AckKey)}
 }
 
 func (f file) certificates(field string, p *policy.Provider) ([]byte, error) {
@@ -34,17 +35,22 @@ func (f file) certificates(field string, p *policy.Provider) ([]byte, error) {
 	return nil, fmt.Errorf("%s: keys.json has no certificates for provider %q: policy and keys are of different editions", field, p.Name)
 }
 
-func (f file) provider(field string, p *policy.Provider) (found, error) {
+func (f file) provider(field string, p *policy.Provider, revoked []string) (found, error) {
 	entry, ok := f.Providers[p.Name]
 	if !ok {
 		return found{}, fmt.Errorf("%s: keys.json has no keys for provider %q: policy and keys are of different editions", field, p.Name)
 	}
-	keys := make([]token.Key, len(entry.Keys))
-	for i, key := range entry.Keys {
-		keys[i] = token.Key{KID: key.KID, Alg: key.Alg, K: token.Secret(key.K), JWK: key.JWK, AllowShort: true}
+	got := found{lifetime: entry.MaxTokenLifetime}
+	var keys []token.Key
+	for _, key := range entry.Keys {
+		if slices.Contains(revoked, key.KID) {
+			got.warnings = append(got.warnings, fmt.Sprintf("%s: key %q is left out: it was revoked", field, key.KID))
+			continue
+		}
+		keys = append(keys, token.Key{KID: key.KID, Alg: key.Alg, K: token.Secret(key.K), JWK: key.JWK, AllowShort: true})
 	}
 	set, errs := token.NewKeySet(keys)
-	got := found{set: set, lifetime: entry.MaxTokenLifetime}
+	got.set = set
 	if set.Len() == 0 && len(errs) > 0 {
 		return found{}, fmt.Errorf("%s: %w", field, errors.Join(errs...))
 	}

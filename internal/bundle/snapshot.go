@@ -36,6 +36,12 @@ type Facts struct {
 	Revision int64
 	// Generations are the generations of SigningKeys by name.
 	Generations map[string]int64
+	// KIDs are the ids of the loaded keys by SigningKey, ascending.
+	KIDs map[string][]string
+	// Revoked are the ids of revoked keys by SigningKey, ascending: those that
+	// keys.json names, and those of Options that it does not name any more. None
+	// of them is among the loaded keys.
+	Revoked map[string][]string
 	// AckKey signs acknowledgements; empty for a directory.
 	AckKey token.Secret
 }
@@ -43,8 +49,8 @@ type Facts struct {
 // Keys is where the keys of a policy's providers come from: Directory or File.
 type Keys interface {
 	// provider returns the keys of one provider. The field is where the policy
-	// names the provider, for errors.
-	provider(field string, p *policy.Provider) (found, error)
+	// names the provider, for errors. Keys that are revoked are left out.
+	provider(field string, p *policy.Provider, revoked []string) (found, error)
 	// certificates returns the PEM that the provider's caBundleRef names.
 	certificates(field string, p *policy.Provider) ([]byte, error)
 	// clients returns the clients with API keys that the policy selects.
@@ -67,6 +73,9 @@ type Options struct {
 	Remotes *token.Remotes
 	// Now is the time at which values of API keys are counted as live.
 	Now time.Time
+	// Revoked are the ids of keys that were revoked, by SigningKey, as the Snapshot
+	// in force knows them: they stay refused though the keys do not say so any more.
+	Revoked map[string][]string
 }
 
 // ErrNotSupportedYet is wrapped by errors about policies that use what no code
@@ -89,7 +98,9 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	snapshot := &Snapshot{
 		Name: doc.Name, Namespace: doc.Namespace, Policy: compiled, Facts: keys.facts(), Warnings: compiled.Warnings(),
 	}
-	providers, warnings, err := resolve(spec.JWT, keys, options.Remotes)
+	snapshot.Revoked = remember(snapshot.Facts, options.Revoked)
+	sources := sources{keys: keys, remotes: options.Remotes, revoked: snapshot.Revoked}
+	providers, warnings, err := sources.resolve(spec.JWT)
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
 	}
@@ -97,6 +108,7 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	if snapshot.Verifier, err = token.NewVerifier(providers); err != nil {
 		return nil, fmt.Errorf("policy %s: spec.jwt.providers: %w", doc.Name, err)
 	}
+	snapshot.KIDs = loadedKIDs(providers)
 	if snapshot.APIKeys, warnings, err = resolveClients(doc, spec.APIKeyAuth, keys, options.Now); err != nil {
 		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
 	}
@@ -104,8 +116,15 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	return snapshot, nil
 }
 
+// sources are where the keys of a policy come from.
+type sources struct {
+	keys    Keys
+	remotes *token.Remotes
+	revoked map[string][]string // by SigningKey
+}
+
 // resolve finds the keys of every provider.
-func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provider, []string, error) {
+func (s sources) resolve(jwt *policy.JWT) ([]token.Provider, []string, error) {
 	if jwt == nil {
 		return nil, nil, nil
 	}
@@ -120,7 +139,7 @@ func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provid
 		wire := &jwt.Providers[i]
 		field := fmt.Sprintf("spec.jwt.providers[%d]", i)
 		ready := token.Provider{Provider: *wire, HeaderClaims: claims}
-		noted, err := fill(&ready, field, keys, remotes)
+		noted, err := s.fill(&ready, field)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -131,16 +150,20 @@ func resolve(jwt *policy.JWT, keys Keys, remotes *token.Remotes) ([]token.Provid
 }
 
 // fill gives one provider its keys.
-func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) ([]string, error) {
+func (s sources) fill(ready *token.Provider, field string) ([]string, error) {
 	if ready.RemoteJWKS != nil {
-		return nil, fillRemote(ready, field+".remoteJWKS", keys, remotes)
+		return nil, s.fillRemote(ready, field+".remoteJWKS")
 	}
 	if local := ready.LocalJWKS; local != nil && local.Inline != "" {
 		got, err := parseSet(field+".localJWKS.inline", []byte(local.Inline))
 		ready.Keys = got.set
 		return got.warnings, err
 	}
-	got, err := keys.provider(field, &ready.Provider)
+	var revoked []string
+	if ref := ready.SigningKeyRef; ref != nil {
+		revoked = s.revoked[ref.Name]
+	}
+	got, err := s.keys.provider(field, &ready.Provider, revoked)
 	if err != nil {
 		return nil, err
 	}
@@ -149,10 +172,10 @@ func fill(ready *token.Provider, field string, keys Keys, remotes *token.Remotes
 }
 
 // fillRemote gives a provider keys that are fetched.
-func fillRemote(ready *token.Provider, field string, keys Keys, remotes *token.Remotes) error {
+func (s sources) fillRemote(ready *token.Provider, field string) error {
 	var ca *token.CABundle
 	if ready.RemoteJWKS.CABundleRef != nil {
-		data, err := keys.certificates(field+".caBundleRef", &ready.Provider)
+		data, err := s.keys.certificates(field+".caBundleRef", &ready.Provider)
 		if err != nil {
 			return err
 		}
@@ -160,7 +183,7 @@ func fillRemote(ready *token.Provider, field string, keys Keys, remotes *token.R
 			return fmt.Errorf("%s.caBundleRef: %w", field, err)
 		}
 	}
-	source, err := remotes.Source(ready.Name, *ready.RemoteJWKS, ca)
+	source, err := s.remotes.Source(ready.Name, *ready.RemoteJWKS, ca)
 	if err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}

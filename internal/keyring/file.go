@@ -35,6 +35,9 @@ type File struct {
 	AckKey Octets
 	// SigningKeys holds, by SigningKey name, the generation of the keys below.
 	SigningKeys map[string]int64
+	// Revoked holds, by SigningKey name, the ids of revoked keys: a sidecar refuses
+	// them and tells them back, should the cluster have forgotten (decision 22).
+	Revoked map[string][]string
 	// Providers holds the keys by provider name.
 	Providers map[string]FileProvider
 	// APIKeys are the clients that the policy selects, known by the hashes of
@@ -75,6 +78,7 @@ type fileJSON struct {
 	Revision    int64                     `json:"revision"`
 	AckKey      Octets                    `json:"ackKey"`
 	SigningKeys map[string]fileSigningKey `json:"signingKeys"`
+	Revoked     map[string][]string       `json:"revoked,omitempty"`
 	Providers   map[string]fileProvider   `json:"providers"`
 	APIKeys     []policy.APIKeySpec       `json:"apiKeys"`
 }
@@ -97,7 +101,8 @@ func (f File) Marshal() ([]byte, error) {
 	}
 	out := fileJSON{
 		Version: FileVersion, Revision: f.Revision, AckKey: f.AckKey,
-		SigningKeys: map[string]fileSigningKey{}, Providers: map[string]fileProvider{}, APIKeys: sortedClients(f.APIKeys),
+		SigningKeys: map[string]fileSigningKey{}, Revoked: sortedRevoked(f.Revoked),
+		Providers: map[string]fileProvider{}, APIKeys: sortedClients(f.APIKeys),
 	}
 	for name, generation := range f.SigningKeys {
 		out.SigningKeys[name] = fileSigningKey{generation}
@@ -129,7 +134,10 @@ func ParseFile(data []byte) (File, error) {
 	if in.Version != FileVersion {
 		return File{}, fmt.Errorf("reading keys.json: version is %d, this sidecar reads %d: use images of one release", in.Version, FileVersion)
 	}
-	f := File{Revision: in.Revision, AckKey: in.AckKey, SigningKeys: map[string]int64{}, Providers: map[string]FileProvider{}}
+	f := File{
+		Revision: in.Revision, AckKey: in.AckKey, SigningKeys: map[string]int64{},
+		Revoked: in.Revoked, Providers: map[string]FileProvider{},
+	}
 	if len(in.APIKeys) > 0 {
 		f.APIKeys = in.APIKeys
 	}
@@ -146,6 +154,7 @@ func ParseFile(data []byte) (File, error) {
 	if err := f.check(); err != nil {
 		return File{}, fmt.Errorf("reading keys.json: %w", err)
 	}
+	f.Revoked = sortedRevoked(in.Revoked)
 	return f, nil
 }
 
@@ -172,12 +181,52 @@ func (f File) check() error {
 			return fmt.Errorf("signingKeys.%.64s: wants a name of up to %d characters and a generation that is not negative", name, maxKID)
 		}
 	}
+	if err := checkRevoked(f.Revoked); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Providers)) {
 		if err := checkProvider(f.Providers[name]); err != nil {
 			return fmt.Errorf("providers.%.64s.%w", name, err)
 		}
 	}
 	return checkClients(f.APIKeys)
+}
+
+// checkRevoked refuses revocations that no SigningKey can have.
+func checkRevoked(revoked map[string][]string) error {
+	if len(revoked) > maxSigningKeys {
+		return fmt.Errorf("revoked: %d are more than %d", len(revoked), maxSigningKeys)
+	}
+	for _, name := range slices.Sorted(maps.Keys(revoked)) {
+		kids := revoked[name]
+		if name == "" || len(name) > maxKID || len(kids) > MaxRevoked {
+			return fmt.Errorf("revoked.%.64s: wants a name of up to %d characters and at most %d key ids", name, maxKID, MaxRevoked)
+		}
+		seen := map[string]bool{}
+		for i, kid := range kids {
+			if kid == "" || len(kid) > maxKID || seen[kid] {
+				return fmt.Errorf("revoked.%.64s[%d]: wants 1 to %d characters that occur once", name, i, maxKID)
+			}
+			seen[kid] = true
+		}
+	}
+	return nil
+}
+
+// sortedRevoked is a copy in one order, without SigningKeys that have none; nil
+// when nothing is left.
+func sortedRevoked(revoked map[string][]string) map[string][]string {
+	var out map[string][]string
+	for name, kids := range revoked {
+		if len(kids) == 0 {
+			continue
+		}
+		if out == nil {
+			out = map[string][]string{}
+		}
+		out[name] = slices.Sorted(slices.Values(kids))
+	}
+	return out
 }
 
 // checkClients refuses clients that could not be told apart.

@@ -18,6 +18,7 @@ func exampleFile() File {
 		Revision:    7,
 		AckKey:      Octets("0123456789abcdef"),
 		SigningKeys: map[string]int64{"agent-tokens": 3},
+		Revoked:     map[string][]string{"agent-tokens": {"1-aaaaaaaaaa", "2-bbbbbbbbbb"}},
 		Providers: map[string]FileProvider{
 			"laravel": {MaxTokenLifetime: 15 * time.Minute, Keys: []VerifyKey{
 				{KID: "3-abcdefghij", Alg: "HS256", K: Octets("a secret of thirty-two bytes ...")},
@@ -37,6 +38,7 @@ func exampleFile() File {
 }
 
 const exampleJSON = `{"version":1,"revision":7,"ackKey":"MDEyMzQ1Njc4OWFiY2RlZg","signingKeys":{"agent-tokens":{"generation":3}},` +
+	`"revoked":{"agent-tokens":["1-aaaaaaaaaa","2-bbbbbbbbbb"]},` +
 	`"providers":{"empty":{"keys":[]},"laravel":{"maxTokenLifetime":"15m0s","keys":[` +
 	`{"kid":"3-abcdefghij","alg":"HS256","k":"YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyAuLi4"},` +
 	`{"kid":"current","alg":"","k":"YSBzZWNyZXQgd2hvc2UgYWxnb3JpdGhtIHRoZSBwb2xpY3kgcGlucw"}]},` +
@@ -63,11 +65,12 @@ func TestFileIsWrittenAsAgreedAndReadBack(t *testing.T) {
 	}
 }
 
-// The order in which the clients were found changes nothing, so that nobody is
-// told of a bundle that holds nothing new.
-func TestClientsAreWrittenInOneOrder(t *testing.T) {
+// The order in which clients and revocations were found changes nothing, so that
+// nobody is told of a bundle that holds nothing new.
+func TestListsAreWrittenInOneOrder(t *testing.T) {
 	t.Parallel()
 	f := exampleFile()
+	f.Revoked = map[string][]string{"agent-tokens": {"2-bbbbbbbbbb", "1-aaaaaaaaaa"}, "another": {}}
 	f.APIKeys[0], f.APIKeys[1] = f.APIKeys[1], f.APIKeys[0]
 	data, err := f.Marshal()
 	if err != nil {
@@ -114,6 +117,14 @@ func TestFilesThatAreNotExactlyVersionOneAreRefused(t *testing.T) {
 		"certificates without end":          {`{"version":1,"providers":{"p":{"keys":[],"caBundle":"` + strings.Repeat("x", 256<<10+1) + `"}}}`, "at most 262144 bytes"},
 		"a negative revision":               {`{"version":1,"revision":-1}`, "revision: -1 is negative"},
 		"a negative generation":             {`{"version":1,"signingKeys":{"a":{"generation":-1}}}`, "signingKeys.a"},
+		"a revoked key without id":          {`{"version":1,"revoked":{"a":["1-b",""]}}`, "revoked.a[1]: wants 1 to 253"},
+		"a key revoked twice":               {`{"version":1,"revoked":{"a":["1-b","1-b"]}}`, "revoked.a[1]: wants 1 to 253 characters that occur once"},
+		"a long id of a revoked key":        {`{"version":1,"revoked":{"a":["` + strings.Repeat("x", 254) + `"]}}`, "revoked.a[0]"},
+		"revoked keys of no SigningKey":     {`{"version":1,"revoked":{"":["1-b"]}}`, "revoked.: wants a name"},
+		"257 revoked keys":                  {`{"version":1,"revoked":{"a":[` + list(257, `"%d-b"`) + `]}}`, "at most 256 key ids"},
+		"revoked keys of 65 SigningKeys":    {`{"version":1,"revoked":{` + list(65, `"k%d":["1-b"]`) + `}}`, "revoked: 65 are more than 64"},
+		"revoked keys that are a list":      {`{"version":1,"revoked":["1-b"]}`, "cannot unmarshal array"},
+		"revoked keys of one name twice":    {`{"version":1,"revoked":{"a":["1-b"],"a":[]}}`, `"revoked.a": the name occurs twice`},
 		"a lifetime of nothing":             {`{"version":1,"providers":{"p":{"maxTokenLifetime":"0s","keys":[]}}}`, "providers.p.maxTokenLifetime"},
 		"a lifetime that is a number":       {`{"version":1,"providers":{"p":{"maxTokenLifetime":900,"keys":[]}}}`, "cannot unmarshal number"},
 		"a key of no kind":                  {key(`"kid":"a","alg":"HS256"`), "providers.p.keys[0]: exactly one of k, jwk"},
@@ -191,6 +202,7 @@ func FuzzParseFile(f *testing.F) {
 	f.Add([]byte(`{"version":1,"providers":{"p":{"maxTokenLifetime":"1h","keys":[{"kid":"","alg":"","jwk":{"kty":"EC"}}]}}}`))
 	f.Add([]byte(`{"version":1,"revision":1e3}`))
 	f.Add([]byte(`{"version":1,"signingKeys":{"":{"generation":1}}}`))
+	f.Add([]byte(`{"version":1,"revoked":{"a":["2-b","1-b"],"b":[],"c":null}}`))
 	f.Add([]byte(exampleJSON[:100]))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := ParseFile(data)
