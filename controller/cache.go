@@ -53,8 +53,8 @@ func stripMetadata(object any) (any, error) {
 	return object, nil
 }
 
-// stripPod keeps of a pod its name, labels and our annotations, the sidecar
-// and its volume, and how its containers fare.
+// stripPod keeps of a pod its name, labels and our annotations, the sidecar with
+// its admin port and its volume, its addresses, and how its containers fare.
 func stripPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -67,7 +67,7 @@ func stripPod(object any) (any, error) {
 		Volumes:        bundleVolumeOf(pod.Spec.Volumes),
 	}
 	pod.Status = corev1.PodStatus{
-		Phase:                 pod.Status.Phase,
+		Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, PodIPs: pod.Status.PodIPs,
 		InitContainerStatuses: stripStatuses(pod.Status.InitContainerStatuses),
 		ContainerStatuses:     stripStatuses(pod.Status.ContainerStatuses),
 	}
@@ -77,7 +77,18 @@ func stripPod(object any) (any, error) {
 func sidecarOf(containers []corev1.Container) []corev1.Container {
 	for _, container := range containers {
 		if container.Name == v1alpha1.ContainerName {
-			return []corev1.Container{{Name: container.Name, Image: container.Image, RestartPolicy: container.RestartPolicy}}
+			return []corev1.Container{{
+				Name: container.Name, Image: container.Image, RestartPolicy: container.RestartPolicy, Ports: adminPortOf(container.Ports),
+			}}
+		}
+	}
+	return nil
+}
+
+func adminPortOf(ports []corev1.ContainerPort) []corev1.ContainerPort {
+	for _, port := range ports {
+		if port.Name == v1alpha1.AdminPortName {
+			return []corev1.ContainerPort{{Name: port.Name, ContainerPort: port.ContainerPort}}
 		}
 	}
 	return nil
