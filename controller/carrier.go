@@ -139,18 +139,18 @@ func (w keyWorld) memory() keyring.Memory {
 	if status.KeyGeneration == 0 {
 		return keyring.Memory{}
 	}
-	memory := keyring.Memory{Generation: status.KeyGeneration, ActiveKID: status.ActiveKeyID, Revoked: status.RevokedKeyIDs}
+	witnesses := []keyring.Witness{{Generation: status.KeyGeneration, ActiveKID: status.ActiveKeyID, Revoked: status.RevokedKeyIDs}}
 	for _, key := range status.Keys {
-		memory.Live = append(memory.Live, key.KID)
+		witnesses[0].Live = append(witnesses[0].Live, key.KID)
 	}
 	for _, c := range w.carriers {
+		bundle := keyring.Witness{Generation: c.generation, Keys: c.keys}
 		for _, key := range c.keys {
-			if !slices.ContainsFunc(memory.Bundled, func(known keyring.VerifyKey) bool { return known.KID == key.KID }) {
-				memory.Bundled = append(memory.Bundled, key)
-			}
+			bundle.Live = append(bundle.Live, key.KID)
 		}
+		witnesses = append(witnesses, bundle)
 	}
-	return memory
+	return keyring.Recall(witnesses...)
 }
 
 // verifiers are the pods that verify with the set. None acknowledges yet.

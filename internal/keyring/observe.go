@@ -18,9 +18,15 @@ type Observations struct {
 	ExportedKID string
 	// Verifiers are the pods that verify with the set (decision 18).
 	Verifiers []Verifier
-	// Accepted is, by kid, when a verifier last accepted a token. Nil: not
-	// observed, old keys then retire by the clock.
+	// Signers are our own issuers; they matter unless Spec.External.
+	Signers []Signer
+	// Accepted is, by kid, when a verifier last accepted a token. Nil: no bundle
+	// refers to the set, nothing is observed, and old keys retire by the clock.
 	Accepted map[string]time.Time
+	// Floor is the highest generation that any bundle or sidecar names for a set
+	// of this name, also of an earlier object: a new set begins above it, so that
+	// an old acknowledgement never counts for a new key.
+	Floor int64
 	// Import is the imported Secret's content. The caller has checked the values.
 	Import Import
 	// Memory is what others remember of the set.
@@ -31,8 +37,19 @@ type Observations struct {
 type Verifier struct {
 	// Name is the pod's.
 	Name string
-	// Acked is the generation that it acknowledged; zero: none.
+	// Acked is the generation that it proved to have loaded; zero: none.
+	// State.Acknowledged tells it from what a sidecar answers.
 	Acked int64
+	// Silent: it has not answered lately, so what it accepts is unknown.
+	Silent bool
+}
+
+// Signer is one of our issuers.
+type Signer struct {
+	// Name is the pod's.
+	Name string
+	// KID is the key that it reports to sign with; empty: it has not answered.
+	KID string
 }
 
 // Import is the content of the Secret that a SigningKey refers to.
@@ -44,19 +61,19 @@ type Import struct {
 	Next Octets
 }
 
-// Memory is what the object's status and the bundles remember of a key set. It
-// shows when the state is gone or older than what was already in force.
+// Memory is what the object's status, the bundles and sidecars remember of a key
+// set; Recall makes it. It shows when the state is gone, older than what was
+// already in force, or edited by hand.
 type Memory struct {
 	// Generation is the highest remembered; zero: nothing is remembered.
 	Generation int64
-	// ActiveKID is the key that signed.
+	// ActiveKID is the key that signed; empty: not known.
 	ActiveKID string
-	// Live are the ids of the keys that were accepted. It counts only when there
-	// is no bundle, because a bundle is written before the status.
+	// Live are the ids of the keys that were accepted in that generation.
 	Live []string
 	// Revoked are the ids of revoked keys.
 	Revoked []string
-	// Bundled are the keys in the bundle of the highest generation.
+	// Bundled are those of the live keys that somebody still has.
 	Bundled []VerifyKey
 }
 

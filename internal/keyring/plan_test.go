@@ -101,7 +101,7 @@ func TestPlans(t *testing.T) {
 		"a key waits for verifiers, names those that lag, and is never forced": func(b *bench) {
 			b.spec.WaitForVerifiers = true
 			b.plan()
-			b.obs.Verifiers = []Verifier{{"chat-0", b.state.Generation}, {"chat-1", b.state.Generation}}
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: b.state.Generation}, {Name: "chat-1", Acked: b.state.Generation}}
 			b.after(24 * time.Hour).after(10 * time.Minute).want("Active Published").wantProgress(WaitingForVerifiers)
 			b.obs.Verifiers[0].Acked = b.state.Generation
 			b.plan()

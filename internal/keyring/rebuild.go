@@ -15,10 +15,8 @@ func (r *run) rebuild(incident FindingKind) {
 	for _, k := range memory.Bundled {
 		live[k.KID] = true
 	}
-	if len(memory.Bundled) == 0 {
-		for _, kid := range memory.Live {
-			live[kid] = true
-		}
+	for _, kid := range memory.Live {
+		live[kid] = true
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool { return !live[k.KID] })
 	for i := range r.state.Keys {

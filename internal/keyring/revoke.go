@@ -28,12 +28,13 @@ func (r *run) remember(kid string) {
 		revocation.Imported = k.Imported
 		r.urgent = r.urgent || k.Phase == Active
 		r.event(EventRevoked, kid)
-		r.change()
 		return true
 	})
+	generation := r.change()
 	if r.state.revoked(kid) {
 		return
 	}
+	revocation.Generation = generation
 	r.state.Revoked = append(r.state.Revoked, revocation)
 	if extra := len(r.state.Revoked) - MaxRevoked; extra > 0 {
 		r.state.Revoked = slices.Delete(r.state.Revoked, 0, extra)

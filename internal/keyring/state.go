@@ -90,6 +90,9 @@ type Material struct {
 type Revocation struct {
 	KID  string    `json:"kid"`
 	Time time.Time `json:"time"`
+	// Generation is the set's in which the key was revoked: whoever has that
+	// generation refuses the key. Zero: a state from before this was recorded.
+	Generation int64 `json:"generation,omitempty"`
 	// Imported recognises the value of a revoked imported key.
 	Imported Octets `json:"imported,omitempty"`
 }

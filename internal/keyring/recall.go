@@ -1,0 +1,97 @@
+package keyring
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxClaim is the highest generation that is believed of a witness. A set that
+// changes every second needs longer than the earth has; a liar must not be able
+// to make the counter run over.
+const maxClaim = 1 << 52
+
+// Witness is one that remembers a key set: the object's status, a bundle, or a
+// sidecar that is ahead of the cluster.
+type Witness struct {
+	// Generation is the set's when the witness learned of it.
+	Generation int64
+	// ActiveKID is the key that signed then; empty: not known.
+	ActiveKID string
+	// Live are the ids of the keys that were accepted then.
+	Live []string
+	// Keys are keys that the witness has, in Live or not.
+	Keys []VerifyKey
+	// Revoked are the ids of revoked keys.
+	Revoked []string
+}
+
+// Recall is what all witnesses together remember. Those of the highest
+// generation say which keys are live, and any may have the keys themselves; a
+// revocation counts whoever tells of it.
+func Recall(witnesses ...Witness) Memory {
+	m := Memory{}
+	for _, w := range witnesses {
+		if w.Generation <= maxClaim {
+			m.Generation = max(m.Generation, w.Generation)
+		}
+	}
+	revoked := map[string]bool{}
+	live := map[string]bool{}
+	for _, w := range witnesses {
+		for _, kid := range w.Revoked {
+			if !revoked[kid] {
+				revoked[kid] = true
+				m.Revoked = append(m.Revoked, kid)
+			}
+		}
+		if w.Generation != m.Generation || m.Generation == 0 {
+			continue
+		}
+		for _, kid := range w.Live {
+			live[kid] = true
+		}
+	}
+	for kid := range live {
+		m.Live = append(m.Live, kid)
+	}
+	slices.Sort(m.Live)
+	m.recallKeys(witnesses, live)
+	return m
+}
+
+// recallKeys takes the live keys from whoever has them, and the active one from
+// who learned of it last.
+func (m *Memory) recallKeys(witnesses []Witness, live map[string]bool) {
+	newest := slices.SortedStableFunc(slices.Values(witnesses), func(a, b Witness) int { return cmp.Compare(b.Generation, a.Generation) })
+	taken := map[string]bool{}
+	for _, w := range newest {
+		if m.ActiveKID == "" && live[w.ActiveKID] {
+			m.ActiveKID = w.ActiveKID
+		}
+		for _, k := range w.Keys {
+			if live[k.KID] && !taken[k.KID] {
+				taken[k.KID] = true
+				m.Bundled = append(m.Bundled, k)
+			}
+		}
+	}
+}
+
+// Acknowledged is the highest generation of the set that a sidecar proves to
+// have loaded when it answers with a generation and the ids of the keys that it
+// accepts. A generation alone proves little: after a restore or for an object
+// that was made anew it may count the changes of another set. So it proves no
+// key that is missing from kids, and no revocation of one that is there.
+func (s *State) Acknowledged(generation int64, kids []string) int64 {
+	for _, k := range s.Keys {
+		if k.Generation <= generation && !slices.Contains(kids, k.KID) {
+			generation = k.Generation - 1
+		}
+	}
+	for _, r := range s.Revoked {
+		if r.Generation > 0 && r.Generation <= generation && slices.Contains(kids, r.KID) {
+			generation = r.Generation - 1
+		}
+	}
+	return max(generation, 0)
+}
