@@ -1,0 +1,130 @@
+//go:build cluster
+
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller"
+	"gatepost.dev/gatepost/test/cluster"
+	"gatepost.dev/gatepost/test/fleet"
+)
+
+// world is the control plane that the tests share.
+var world struct {
+	cluster *cluster.Cluster
+	api     client.Client
+}
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fleet tests:", err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	ctrl.SetLogger(logr.Discard())
+	ctx := context.Background()
+	c, err := cluster.Start(ctx, cluster.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join("..", "..", "config", "crd")); err != nil {
+		return 0, err
+	}
+	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"); err != nil {
+		return 0, err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return 0, err
+	}
+	world.cluster = c
+	if world.api, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// patience is how long a test waits for what takes seconds.
+const patience = time.Minute
+
+// soak is the factor of GATEPOST_SOAK.
+func soak() int {
+	if n, err := strconv.Atoi(os.Getenv("GATEPOST_SOAK")); err == nil && n > 0 {
+		return n
+	}
+	return 1
+}
+
+// figure prints what docs/figures.md lists.
+func figure(name string, value any, unit string) { fmt.Printf("figure: %s %v %s\n", name, value, unit) }
+
+// inProcess runs a controller of one namespace until the test ends.
+func inProcess(t *testing.T, namespace string, edit func(*controller.Config)) {
+	t.Helper()
+	config := controller.Config{
+		SidecarImage: fleet.Image, MetricsAddress: "0", HealthAddress: "0", WatchNamespaces: []string{namespace},
+		MinPrePublish: 20 * time.Millisecond, RetireMargin: 20 * time.Millisecond, Registerer: prometheus.NewRegistry(),
+	}
+	if edit != nil {
+		edit(&config)
+	}
+	mgr, err := controller.New(rest.CopyConfig(world.cluster.Config), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// newFleet plays the pods of a namespace until the test ends.
+func newFleet(t *testing.T, o fleet.Options) *fleet.Fleet {
+	t.Helper()
+	o.Config = world.cluster.Config
+	f, err := fleet.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+// eventually waits until probe returns nothing; it fails with its last answer.
+func eventually(t *testing.T, limit time.Duration, probe func() string) {
+	t.Helper()
+	var last string
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if last = probe(); last == "" {
+			return
+		}
+	}
+	t.Fatalf("not within %s: %s", limit, last)
+}
