@@ -29,6 +29,9 @@ type Config struct {
 	PodIPs []netip.Addr
 	// Guards are the guarded ports; each leads to the same port on loopback.
 	Guards []uint16
+	// MinRevision is the least revision of KeysFile that comes into force: what
+	// the pod was admitted with. Zero: any.
+	MinRevision int64
 	// Probes are exempt from authentication.
 	Probes []policy.Probe
 	// PodUID is the pod's, for acknowledgements.
@@ -76,7 +79,9 @@ func (c *Config) check() error {
 		require(c.Listen != "", "--listen is missing: name the address to guard, for example :8080")
 		require(c.Upstream != "", "--upstream is missing: name the agent, for example http://127.0.0.1:8000")
 		require(len(c.PodIPs) == 0 && len(c.Guards) == 0, "--pod-ips and --guard are for use in a pod, with --keys-file")
+		require(c.MinRevision == 0, "--min-revision is for use in a pod, with --keys-file: files have no revision")
 	}
+	require(c.MinRevision >= 0, "--min-revision is negative: give the revision of the bundle that the pod was admitted with")
 	return errors.Join(errs...)
 }
 

@@ -54,7 +54,7 @@ func loopbackPair(t *testing.T) (port int, agent net.Listener) {
 var podAddress = netip.MustParseAddr("127.0.0.2")
 
 // startPod runs a sidecar as in a pod, without its bundle yet.
-func startPod(t *testing.T) (g *guarded, port int) {
+func startPod(t *testing.T, change ...func(*Config)) (g *guarded, port int) {
 	t.Helper()
 	port, listener := loopbackPair(t)
 	g = &guarded{t: t, dir: t.TempDir(), logs: &logBuffer{}, agent: &agent{}}
@@ -65,12 +65,16 @@ func startPod(t *testing.T) (g *guarded, port int) {
 	g.agent.server.Listener = listener
 	g.agent.server.Start()
 	t.Cleanup(g.agent.server.Close)
-	g.run(Config{
+	config := Config{
 		PolicyFile: filepath.Join(g.dir, "policy.json"), KeysFile: filepath.Join(g.dir, "keys.json"),
 		PodIPs: []netip.Addr{podAddress}, Guards: []uint16{uint16(port)}, Admin: "127.0.0.2:0", PodUID: "uid-1",
 		Probes: []policy.Probe{{Port: port, Method: "GET", Path: "/ready"}},
 		Log:    slog.New(slog.NewJSONHandler(g.logs, nil)),
-	})
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	g.run(config)
 	return g, port
 }
 

@@ -21,6 +21,7 @@ const (
 	reloadNotSupported = "not_supported_yet"
 	reloadTooShort     = "secret_too_short"
 	reloadLooksLikeKey = "secret_looks_like_key"
+	reloadOlder        = "older_revision"
 )
 
 // reload reads policy and keys as of one moment and puts them into force as a
@@ -64,9 +65,9 @@ func (s *Sidecar) load() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := bundle.Options{Probes: s.config.Probes, Remotes: s.remotes, Now: time.Now()}
+	options := bundle.Options{Probes: s.config.Probes, Remotes: s.remotes, Now: time.Now(), MinRevision: s.config.MinRevision}
 	if old := s.current.Load(); old != nil {
-		options.Revoked = old.Revoked
+		options.InForce = old.Facts
 	}
 	snapshot, err := bundle.Load(doc, keys, options)
 	if err != nil {
@@ -121,6 +122,8 @@ func reloadResult(err error) string {
 		return reloadLooksLikeKey
 	case errors.Is(err, bundle.ErrNotSupportedYet):
 		return reloadNotSupported
+	case errors.Is(err, bundle.ErrOlderRevision):
+		return reloadOlder
 	}
 	return reloadInvalid
 }

@@ -26,14 +26,21 @@ func (g *guarded) mount(n int, e edition) {
 	g.t.Helper()
 	g.write(fmt.Sprintf("bundle/..%d/policy.yaml", n), e.policy())
 	g.write(fmt.Sprintf("bundle/..%d/keys/agent-jwt/current", n), e.secret)
+	g.link(fmt.Sprintf("..%d", n), "policy.yaml", "keys")
+}
+
+// link makes the names in the directory bundle lead to a version of theirs, all
+// by one rename.
+func (g *guarded) link(version string, names ...string) {
+	g.t.Helper()
 	next := filepath.Join(g.dir, "bundle", "..next")
-	if err := os.Symlink(fmt.Sprintf("..%d", n), next); err != nil {
+	if err := os.Symlink(version, next); err != nil {
 		g.t.Fatal(err)
 	}
 	if err := os.Rename(next, filepath.Join(g.dir, "bundle", "..data")); err != nil {
 		g.t.Fatal(err)
 	}
-	for _, name := range []string{"policy.yaml", "keys"} {
+	for _, name := range names {
 		link := filepath.Join(g.dir, "bundle", name)
 		if _, err := os.Lstat(link); err != nil {
 			if err := os.Symlink(filepath.Join("..data", name), link); err != nil {

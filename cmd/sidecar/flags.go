@@ -41,6 +41,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Func("guard", "in a pod: `port` to guard; may be repeated", func(text string) error { return parseGuard(text, c) })
 	flags.Func("probe", "in a pod: `port:METHOD:path` that needs no token; may be repeated", func(text string) error { return parseProbe(text, c) })
 	flags.StringVar(&c.PodUID, "pod-uid", "", "in a pod: its `UID`")
+	flags.Int64Var(&c.MinRevision, "min-revision", 0, "in a pod: least `revision` of keys.json that comes into force")
 	flags.StringVar(&c.StateDir, "state-dir", "", "`directory` of the sidecar's own that keeps the last good remote key sets across restarts")
 	flags.Func("admin", "private `address` of metrics, health and state, host:port", address(&c.Admin))
 	flags.Func("drain-timeout", "`duration` for which requests may go on after SIGTERM (default 30s)", func(text string) (err error) {

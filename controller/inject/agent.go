@@ -19,8 +19,8 @@ const (
 	firstUnprivileged int32 = 1024
 )
 
-// prepareAgents moves the agents to 127.0.0.1 where a variable can do it and
-// gives them time to drain. Commands are never rewritten.
+// prepareAgents moves the agents to 127.0.0.1 where a variable can do it, gives
+// them time to drain and keeps their last words. Commands are never rewritten.
 func prepareAgents(pod *corev1.Pod, ports []int32) []Warning {
 	var warnings []Warning
 	found := false
@@ -36,6 +36,7 @@ func prepareAgents(pod *corev1.Pod, ports []int32) []Warning {
 			}
 		}
 		addPreStop(pod, agent)
+		keepLastWords(agent)
 	}
 	if !found {
 		warnings = append(warnings, Warning(fmt.Sprintf(
@@ -62,6 +63,17 @@ func addPreStop(pod *corev1.Pod, agent *corev1.Container) {
 		agent.Lifecycle = &corev1.Lifecycle{}
 	}
 	agent.Lifecycle.PreStop = &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: seconds}}
+}
+
+// keepLastWords makes the end of the agent's log its termination message when it
+// fails without writing one, so that the policy can say that it found its address
+// in use. An agent with a message file of its own choice is left alone; whoever
+// writes the default file loses nothing, for what is in the file comes first.
+func keepLastWords(agent *corev1.Container) {
+	unset := agent.TerminationMessagePolicy == "" || agent.TerminationMessagePolicy == corev1.TerminationMessageReadFile
+	if unset && (agent.TerminationMessagePath == "" || agent.TerminationMessagePath == corev1.TerminationMessagePathDefault) {
+		agent.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+	}
 }
 
 // allowLowPorts lets the sidecar, which has no capabilities, bind a port below

@@ -27,15 +27,22 @@ const (
 	startSeconds int32 = 120
 )
 
+// guarding is what the sidecar of one pod is for.
+type guarding struct {
+	ports    []int32
+	exempt   []policy.Probe
+	revision int64 // of the bundle at admission; 0: there was none yet
+}
+
 // container is the sidecar: a native one, under the restricted Pod Security Standard.
-func container(cfg Config, settings settings, ports []int32, exempt []policy.Probe) corev1.Container {
+func container(cfg Config, settings settings, of guarding) corev1.Container {
 	admin := intstr.FromString(v1alpha1.AdminPortName)
 	return corev1.Container{
 		Name:            v1alpha1.ContainerName,
 		Image:           cfg.Image,
 		ImagePullPolicy: cfg.PullPolicy,
 		RestartPolicy:   new(corev1.ContainerRestartPolicyAlways),
-		Args:            arguments(cfg, settings, ports, exempt),
+		Args:            arguments(cfg, settings, of),
 		Env: []corev1.EnvVar{
 			fromField("POD_IP", "status.podIP"),
 			fromField("POD_IPS", "status.podIPs"),
@@ -75,7 +82,7 @@ func container(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 // arguments is the sidecar's command line. Kubernetes expands the $(NAME) that
 // we wrote and must not expand any in a path that a user wrote. The brackets are
 // for an IPv6 address and do not hurt an IPv4 one.
-func arguments(cfg Config, settings settings, ports []int32, exempt []policy.Probe) []string {
+func arguments(cfg Config, settings settings, of guarding) []string {
 	args := []string{
 		"--policy=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundlePolicyKey,
 		"--keys-file=" + v1alpha1.BundleMountPath + "/" + v1alpha1.BundleKeysKey,
@@ -85,10 +92,13 @@ func arguments(cfg Config, settings settings, ports []int32, exempt []policy.Pro
 		fmt.Sprintf("--admin=[$(POD_IP)]:%d", cfg.AdminPort),
 		"--log-level=" + settings.logLevel,
 	}
-	for _, port := range ports {
+	if of.revision > 0 {
+		args = append(args, fmt.Sprintf("--min-revision=%d", of.revision))
+	}
+	for _, port := range of.ports {
 		args = append(args, fmt.Sprintf("--guard=%d", port))
 	}
-	for _, probe := range exempt {
+	for _, probe := range of.exempt {
 		path := strings.ReplaceAll(probe.Path, "$(", "$$(")
 		args = append(args, fmt.Sprintf("--probe=%d:%s:%s", probe.Port, probe.Method, path))
 	}

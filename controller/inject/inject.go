@@ -3,6 +3,7 @@ package inject
 import (
 	"cmp"
 	"encoding/json"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -75,10 +76,11 @@ func guard(pod *corev1.Pod, policy *v1alpha1.AgentAuthPolicy, cfg Config) ([]War
 		return nil, refusal
 	}
 	warnings := append(found.warnings, prepareAgents(pod, ports)...)
-	sidecar := container(cfg, settings, ports, found.exempt)
+	revision := policy.Status.BundleRevision
+	sidecar := container(cfg, settings, guarding{ports: ports, exempt: found.exempt, revision: revision})
 	pod.Spec.InitContainers = append([]corev1.Container{sidecar}, pod.Spec.InitContainers...)
 	pod.Spec.Volumes = append(pod.Spec.Volumes, volumes(policy.Name)...)
-	return warnings, mark(pod, Status{Policy: policy.Name, Image: cfg.Image, Ports: ports})
+	return warnings, mark(pod, Status{Policy: policy.Name, Image: cfg.Image, Ports: ports}, revision)
 }
 
 // checkCapture refuses to guard the sidecar's own port.
@@ -92,8 +94,10 @@ func checkCapture(ports []int32, cfg Config) *Refusal {
 	return nil
 }
 
-// mark labels the pod as injected and says with what.
-func mark(pod *corev1.Pod, status Status) *Refusal {
+// mark labels the pod as injected and says with what. The revision that the pod
+// is admitted with is one that nobody has to tell it of; whatever its author
+// wrote there is not heeded.
+func mark(pod *corev1.Pod, status Status, revision int64) *Refusal {
 	text, err := json.Marshal(status)
 	if err != nil {
 		return refuse(ReasonConfiguration, "status", "%v", err)
@@ -106,6 +110,10 @@ func mark(pod *corev1.Pod, status Status) *Refusal {
 	}
 	pod.Labels[v1alpha1.LabelInjected] = "true"
 	pod.Annotations[v1alpha1.AnnotationStatus] = string(text)
+	delete(pod.Annotations, v1alpha1.AnnotationBundleRevision)
+	if revision > 0 {
+		pod.Annotations[v1alpha1.AnnotationBundleRevision] = strconv.FormatInt(revision, 10)
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func TestRevokedKeysAreNotLoaded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := Load(doc, keys, Options{Revoked: test.before})
+			got, err := Load(doc, keys, Options{InForce: Facts{Revoked: test.before}})
 			if err != nil {
 				t.Fatal(err)
 			}

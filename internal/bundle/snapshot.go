@@ -39,8 +39,8 @@ type Facts struct {
 	// KIDs are the ids of the loaded keys by SigningKey, ascending.
 	KIDs map[string][]string
 	// Revoked are the ids of revoked keys by SigningKey, ascending: those that
-	// keys.json names, and those of Options that it does not name any more. None
-	// of them is among the loaded keys.
+	// keys.json names, and those of Options.InForce that it does not name any more.
+	// None of them is among the loaded keys.
 	Revoked map[string][]string
 	// AckKey signs acknowledgements; empty for a directory.
 	AckKey token.Secret
@@ -73,9 +73,11 @@ type Options struct {
 	Remotes *token.Remotes
 	// Now is the time at which values of API keys are counted as live.
 	Now time.Time
-	// Revoked are the ids of keys that were revoked, by SigningKey, as the Snapshot
-	// in force knows them: they stay refused though the keys do not say so any more.
-	Revoked map[string][]string
+	// InForce are the Facts of the Snapshot that this one would replace; zero:
+	// there is none.
+	InForce Facts
+	// MinRevision is the least revision there may be, whatever was in force.
+	MinRevision int64
 }
 
 // ErrNotSupportedYet is wrapped by errors about policies that use what no code
@@ -84,9 +86,13 @@ var ErrNotSupportedYet = errors.New("NotSupportedYet")
 
 // Load makes a Snapshot of a policy and its keys. Errors name the field and the
 // fix, never a secret; they wrap policy.Errors, ErrNotSupportedYet,
-// token.ErrSecretTooShort or token.ErrSecretLooksLikeKey where one of them is
-// the reason.
+// ErrOlderRevision, token.ErrSecretTooShort or token.ErrSecretLooksLikeKey where
+// one of them is the reason.
 func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) {
+	facts := keys.facts()
+	if err := facts.follow(options); err != nil {
+		return nil, err
+	}
 	if missing := policy.Unsupported(doc.Spec); len(missing) > 0 {
 		return nil, fmt.Errorf("policy %s: %w: %s", doc.Name, ErrNotSupportedYet, strings.Join(missing, "; "))
 	}
@@ -96,9 +102,9 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	}
 	spec := compiled.Spec()
 	snapshot := &Snapshot{
-		Name: doc.Name, Namespace: doc.Namespace, Policy: compiled, Facts: keys.facts(), Warnings: compiled.Warnings(),
+		Name: doc.Name, Namespace: doc.Namespace, Policy: compiled, Facts: facts, Warnings: compiled.Warnings(),
 	}
-	snapshot.Revoked = remember(snapshot.Facts, options.Revoked)
+	snapshot.Revoked = remember(facts, options.InForce.Revoked)
 	sources := sources{keys: keys, remotes: options.Remotes, revoked: snapshot.Revoked}
 	providers, warnings, err := sources.resolve(spec.JWT)
 	if err != nil {
