@@ -119,6 +119,22 @@ func (b *bench) wantFinding(want FindingKind) *bench {
 	return b
 }
 
+func (b *bench) wantNoFinding(unwanted FindingKind) *bench {
+	b.t.Helper()
+	if slices.ContainsFunc(b.last.Findings, func(f Finding) bool { return f.Kind == unwanted }) {
+		b.t.Fatalf("at +%s want no finding %s, got %v", b.now.Sub(day), unwanted, b.last.Findings)
+	}
+	return b
+}
+
+func (b *bench) wantLagging(names ...string) *bench {
+	b.t.Helper()
+	if diff := cmp.Diff(names, b.last.Lagging); diff != "" {
+		b.t.Fatalf("lagging (-want +got):\n%s", diff)
+	}
+	return b
+}
+
 func (b *bench) active() string {
 	k, _ := b.state.ActiveKey()
 	return k.KID

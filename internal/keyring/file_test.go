@@ -262,7 +262,7 @@ func TestStatesThatCannotBeAreRefused(t *testing.T) {
 		"another version":       {`{"version":2}`, "version is 2, want 1"},
 		"an unknown algorithm":  {`{"version":1,"algorithm":"none"}`, `algorithm "none"`},
 		"a short salt":          {`{"version":1,"algorithm":"HS256","salt":"AAAA"}`, "salt has 3 bytes, want 32"},
-		"a negative generation": {`{"version":1,"algorithm":"HS256","generation":-1}`, "generation -1 is negative"},
+		"a negative generation": {`{"version":1,"algorithm":"HS256","generation":-1}`, "generation -1 is not within 0 and"},
 		"two active keys":       {state(key("a", "Active") + "," + key("b", "Active")), "more than one key is Active"},
 		"two published keys":    {state(key("a", "Published") + "," + key("b", "Published")), "more than one key is Active, or Published"},
 		"one id twice":          {state(key("a", "Active") + "," + key("a", "Retiring")), "keys[1].kid is there twice"},

@@ -23,6 +23,10 @@ type Observations struct {
 	// Accepted is, by kid, when a verifier last accepted a token. Nil: no bundle
 	// refers to the set, nothing is observed, and old keys retire by the clock.
 	Accepted map[string]time.Time
+	// Doubt is the latest time at which acceptances may have gone unseen: a
+	// verifier vanished unasked, or nobody asked. Every old key counts as accepted
+	// then, no new one as taken up.
+	Doubt time.Time
 	// Floor is the highest generation that any bundle or sidecar names for a set
 	// of this name, also of an earlier object: a new set begins above it, so that
 	// an old acknowledgement never counts for a new key.

@@ -52,6 +52,8 @@ func (p Planner) Plan(spec Spec, state *State, obs Observations, now time.Time) 
 	run.publish()
 	run.activate()
 	run.countDown()
+	run.retire()
+	run.confirm()
 	run.closeIncident()
 	return run.result(state), nil
 }
@@ -67,36 +69,76 @@ type run struct {
 	base     int64 // the generation before
 	urgent   bool  // the active key was revoked
 	noRoom   bool
+	held     bool // an old key stays because verifiers are silent
 	events   []Event
 	findings []Finding
 }
 
 // begin sets out from the state, or from a new or rebuilt one.
 func (r *run) begin(state *State) error {
-	if state != nil && state.Algorithm != r.spec.Algorithm {
-		return fmt.Errorf("the state is of %s keys, the spec wants %s: the algorithm cannot be changed", state.Algorithm, r.spec.Algorithm)
-	}
-	memory := r.obs.Memory
-	if state == nil {
+	r.disbelieve()
+	fresh := state == nil
+	if fresh {
 		salt := make([]byte, saltBytes)
 		if _, err := io.ReadFull(r.planner.Rand, salt); err != nil {
 			return fmt.Errorf("making a salt: %w", err)
 		}
-		r.state = &State{Version: StateVersion, Algorithm: r.spec.Algorithm, Salt: salt, Keys: []Key{}, Revoked: []Revocation{}}
-		if memory.Generation > 0 || len(memory.Bundled) > 0 {
-			r.rebuild(StateLost)
-		}
-	} else {
-		r.state = state.clone()
-		r.base = state.Generation
-		if state.Generation < memory.Generation {
-			r.rebuild(Regressed)
+		state = &State{Version: StateVersion, Algorithm: r.spec.Algorithm, Salt: salt, Keys: []Key{}, Revoked: []Revocation{}}
+	}
+	if state.Algorithm != r.spec.Algorithm {
+		return fmt.Errorf("the state is of %s keys, the spec wants %s: the algorithm cannot be changed", state.Algorithm, r.spec.Algorithm)
+	}
+	r.state = state.clone()
+	r.state.Edited = false
+	incident := r.incident(fresh, state.Edited)
+	r.climb(incident == "")
+	r.recallRevoked()
+	if incident == "" {
+		return nil
+	}
+	r.rebuild(incident, state.Edited)
+	return r.distrustImport()
+}
+
+// disbelieve leaves out generations that only a liar can name.
+func (r *run) disbelieve() {
+	if r.obs.Memory.Generation > maxClaim {
+		r.obs.Memory = Memory{Revoked: r.obs.Memory.Revoked}
+	}
+	if r.obs.Floor > maxClaim {
+		r.obs.Floor = 0
+	}
+}
+
+// incident says what befell the state, if others remember better.
+func (r *run) incident(fresh, edited bool) FindingKind {
+	memory := r.obs.Memory
+	switch {
+	case memory.Generation == 0 && len(memory.Bundled) == 0:
+		return ""
+	case fresh:
+		return StateLost
+	case edited || r.state.Generation < memory.Generation:
+		return Regressed
+	}
+	return ""
+}
+
+// climb goes on above every generation that anybody names for the set. What was
+// acknowledged below that may have been another set's, so a key that waits for
+// acknowledgements begins anew.
+func (r *run) climb(intact bool) {
+	r.base = max(r.state.Generation, r.obs.Memory.Generation)
+	if r.obs.Floor <= r.base {
+		return
+	}
+	r.base = r.obs.Floor
+	r.change()
+	for i := range r.state.Keys {
+		if k := &r.state.Keys[i]; intact && k.Phase == Published {
+			k.Generation, k.Published = r.state.Generation, time.Time{}
 		}
 	}
-	for _, kid := range memory.Revoked {
-		r.remember(kid)
-	}
-	return nil
 }
 
 // change marks that keys or phases change by this plan, and returns the
@@ -108,14 +150,16 @@ func (r *run) change() int64 {
 
 func (r *run) event(kind EventKind, kid string) { r.events = append(r.events, Event{kind, kid}) }
 func (r *run) find(kind FindingKind, kid string) {
-	r.findings = append(r.findings, Finding{kind, kid})
+	if f := (Finding{kind, kid}); !slices.Contains(r.findings, f) {
+		r.findings = append(r.findings, f)
+	}
 }
 
 // repairStamps sets stamps of a clock that was far ahead to now.
 func (r *run) repairStamps() {
 	for i := range r.state.Keys {
 		k := &r.state.Keys[i]
-		for _, stamp := range []*time.Time{&k.Created, &k.Published, &k.Activated, &k.Retiring} {
+		for _, stamp := range []*time.Time{&k.Created, &k.Published, &k.Activated, &k.Confirmed, &k.Retiring} {
 			if stamp.After(r.now.Add(maxStep)) {
 				*stamp = r.now
 			}
@@ -157,6 +201,9 @@ func (r *run) result(before *State) Result {
 		}
 	}
 	res.Progress, res.Lagging = r.progress(res.Removal)
+	if r.held && len(res.Lagging) == 0 {
+		res.Lagging = r.silent()
+	}
 	res.Wake = r.wake(res)
 	if incident := (Finding{Kind: r.state.Incident}); incident.Kind != "" && !slices.Contains(res.Findings, incident) {
 		res.Findings = append(res.Findings, incident)

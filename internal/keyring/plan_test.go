@@ -119,35 +119,159 @@ func TestPlans(t *testing.T) {
 			b.after(24 * time.Hour).after(70*time.Minute - time.Second).want("Active Published")
 			b.after(time.Second).want("Retiring Active").wantFinding(VerifiersLagging)
 		},
-		"an external signer that is observed holds the old key until the new one is in use and the old one quiet": func(b *bench) {
+		"with proof asked for, an external signer holds the old key until the new one is in use and the old one quiet": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
 			b.plan()
 			old := b.active()
 			b.after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
-			b.obs.Accepted = map[string]time.Time{old: b.now}
-			b.after(20 * time.Minute).want("Retiring Active").wantProgress(WaitingForSigner)
+			b.obs.Accepted[old] = b.now
+			b.after(20*time.Minute - time.Second)
 			b.obs.Accepted[b.active()] = b.now
+			b.want("Retiring Active").after(time.Second).want("Active")
+		},
+		"a successor that was accepted only before it took over is not in use": func(b *bench) {
+			b.spec.Imported, b.spec.WaitForVerifiers, b.obs.Import.Current = true, true, Octets("first")
+			b.plan()
+			first := b.active()
+			b.obs.Accepted = map[string]time.Time{}
+			b.obs.Import.Current = Octets("second")
+			b.after(time.Minute).want("Retiring Active")
+			b.obs.Import.Current = Octets("first")
+			b.after(time.Minute).want("Active Retiring")
+			b.obs.Accepted[first] = b.now.Add(15*time.Minute - time.Second)
+			b.after(time.Hour).want("Active Retiring").wantProgress(WaitingForSigner)
+			b.obs.Accepted[first] = b.now
 			b.plan().want("Active")
 		},
-		"an external signer that is silent proves nothing": func(b *bench) {
+		"an external signer that is silent proves nothing, and can be confirmed": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
 			b.plan().after(24 * time.Hour).after(10 * time.Minute)
-			b.obs.Accepted = map[string]time.Time{}
 			b.after(100 * time.Minute).want("Retiring Active").wantProgress(WaitingForSigner)
 			b.spec.ConfirmSigner = b.active()
-			b.plan().want("Active")
+			b.plan()
+			for !b.last.Wake.IsZero() && b.phases() != "Active" {
+				b.after(b.last.Wake.Sub(b.now))
+			}
+			if waited := b.now.Sub(b.state.Keys[0].Confirmed); waited != 17*time.Minute {
+				b.t.Errorf("the old key went %s after the confirmation, not when its last tokens had died", waited)
+			}
 		},
 		"confirming the old key confirms nothing": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
 			b.plan()
 			b.spec.ConfirmSigner = b.active()
 			b.after(24 * time.Hour).after(10 * time.Minute)
-			b.obs.Accepted = map[string]time.Time{}
 			b.after(100 * time.Minute).want("Retiring Active")
+		},
+		"confirming a key that does not sign yet confirms nothing before it does": func(b *bench) {
+			b.plan().after(24 * time.Hour).want("Active Published")
+			b.spec.ConfirmSigner = b.state.Keys[1].KID
+			if b.plan(); !b.state.Keys[1].Confirmed.IsZero() {
+				b.t.Error("confirmed")
+			}
+		},
+		"a confirmation overrides tokens of the old key that keep coming, and silent verifiers": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan()
+			old := b.active()
+			b.after(24 * time.Hour).after(10 * time.Minute)
+			b.spec.ConfirmSigner, b.obs.Verifiers = b.active(), []Verifier{{Name: "chat-0", Acked: Everywhere, Silent: true}}
+			b.plan().after(20*time.Minute - time.Second).want("Retiring Active")
+			b.obs.Accepted[old] = b.now
+			b.after(time.Second).want("Active")
+		},
+		"with proof asked for, a verifier that is silent holds the old key and is named": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Accepted[b.active()] = b.now
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}, {Name: "chat-1", Acked: Everywhere, Silent: true}}
+			b.after(20 * time.Minute).want("Retiring Active").wantProgress(WaitingForVerifiers).wantLagging("chat-1").wantNoFinding(VerifiersLagging)
+			b.after(time.Hour - time.Second).wantNoFinding(VerifiersLagging)
+			b.after(time.Second).want("Retiring Active").wantFinding(VerifiersLagging)
+			b.obs.Verifiers[1].Silent = false
+			b.plan().want("Active")
+		},
+		"silent verifiers are named while the next key is on its way too": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Verifiers = []Verifier{{Name: "chat-1", Acked: Everywhere, Silent: true}}
+			b.spec.RotateNow = "again"
+			b.after(20 * time.Minute).want("Retiring Active Published").wantProgress(PrePublishing).wantLagging("chat-1")
+		},
+		"without proof, old keys go by the clock, whoever is silent": func(b *bench) {
+			b.obs.Accepted = map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Silent: true}}
+			b.after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
+		"without proof, a key that was used lately is kept all the same": func(b *bench) {
+			b.obs.Accepted = map[string]time.Time{}
+			b.plan()
+			b.obs.Accepted[b.active()] = b.now.Add(24*time.Hour + 20*time.Minute)
+			b.after(24 * time.Hour).after(10 * time.Minute).after(20 * time.Minute).want("Retiring Active").wantProgress(WaitingForSigner)
+			b.after(b.last.Wake.Sub(b.now) - time.Second).want("Retiring Active")
+			b.after(time.Second).want("Active")
+		},
+		"where acceptances may have gone unseen, every old key counts as used": func(b *bench) {
+			b.obs.Accepted = map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Doubt = b.now.Add(15 * time.Minute)
+			b.after(35*time.Minute - time.Second).want("Retiring Active").wantNoFinding(RetiredKeyStillUsed)
+			b.after(time.Second).want("Active")
+		},
+		"doubt is no proof that a key was taken up, nor that the old one is used": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Doubt = b.now.Add(50 * time.Minute)
+			b.after(60 * time.Minute).want("Retiring Active").wantNoFinding(RetiredKeyStillUsed)
+			b.after(60 * time.Minute).want("Retiring Active").wantProgress(WaitingForSigner)
+		},
+		"an issuer's old key counts down once every issuer signs with the new one": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour)
+			b.obs.Signers = []Signer{{Name: "issuer-0", KID: b.active()}, {Name: "issuer-1"}}
+			b.after(10*time.Minute).want("Retiring Active").wantProgress(WaitingForSigner).wantLagging("issuer-0", "issuer-1")
+			b.obs.Signers[0].KID = b.active()
+			b.after(time.Hour).want("Retiring Active").wantLagging("issuer-1")
+			b.obs.Signers[1].KID = b.active()
+			b.plan().wantProgress(WaitingForRetiring).after(20*time.Minute - time.Second).want("Retiring Active")
+			b.after(time.Second).want("Active")
+		},
+		"an issuer that signs with the old key again begins its countdown anew": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour)
+			old := b.active()
+			b.after(10 * time.Minute).after(19 * time.Minute).want("Retiring Active")
+			b.obs.Signers = []Signer{{Name: "issuer-0", KID: old}}
+			b.after(time.Hour).want("Retiring Active")
+			b.obs.Signers[0].KID = b.active()
+			b.plan().after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
+		"an exported Secret that holds the old key again begins its countdown anew": func(b *bench) {
+			b.spec.Exported = true
+			b.plan().after(24 * time.Hour)
+			old := b.active()
+			b.after(10 * time.Minute)
+			b.obs.ExportedKID = b.active()
+			b.plan().after(19 * time.Minute)
+			b.obs.ExportedKID = old
+			b.after(time.Hour).want("Retiring Active")
+			b.obs.ExportedKID = b.active()
+			b.plan().after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
+		"what issuers sign with does not matter to external signers": func(b *bench) {
+			b.obs.Signers = []Signer{{Name: "issuer-0", KID: "other"}}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute).wantProgress(WaitingForRetiring).after(20 * time.Minute).want("Active")
 		},
 		"a retired key that keeps being used is kept and reported": func(b *bench) {
 			b.plan()
 			old := b.active()
 			b.after(24 * time.Hour).after(10 * time.Minute)
 			b.obs.Accepted = map[string]time.Time{b.active(): b.now}
-			b.now = b.now.Add(41 * time.Minute)
+			b.now = b.now.Add(31 * time.Minute)
+			b.obs.Accepted[old] = b.now
+			b.plan().want("Retiring Active").wantNoFinding(RetiredKeyStillUsed)
+			b.now = b.now.Add(9 * time.Minute)
 			b.obs.Accepted[old] = b.now
 			b.plan().want("Retiring Active").wantFinding(RetiredKeyStillUsed)
 		},

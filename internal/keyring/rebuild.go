@@ -1,31 +1,32 @@
 package keyring
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
 
-// rebuild makes a set of what others remember when the state is gone or older
-// than that. Keys that nobody remembers as live stay out, the key that was
+// rebuild makes a set of what others remember when the state is gone, older than
+// that, or edited. Keys that nobody remembers as live stay out, the key that was
 // active goes on if its private half is here, and the rest is accepted until a
 // key has taken over and their time is up.
-func (r *run) rebuild(incident FindingKind) {
+func (r *run) rebuild(incident FindingKind, edited bool) {
 	memory := r.obs.Memory
-	live := map[string]bool{}
+	bundled := map[string]VerifyKey{}
 	for _, k := range memory.Bundled {
-		live[k.KID] = true
+		bundled[k.KID] = k
 	}
-	for _, kid := range memory.Live {
-		live[kid] = true
-	}
-	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool { return !live[k.KID] })
+	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
+		in, has := bundled[k.KID]
+		replaced := edited && has && len(in.K) > 0 && !bytes.Equal(in.K, k.Value)
+		return replaced || !has && !slices.Contains(memory.Live, k.KID)
+	})
 	for i := range r.state.Keys {
 		r.demote(&r.state.Keys[i])
 	}
 	for _, k := range memory.Bundled {
 		r.adopt(k)
 	}
-	r.base = max(r.base, memory.Generation)
 	r.state.Incident = incident
 	r.find(incident, "")
 	r.change()
@@ -34,6 +35,7 @@ func (r *run) rebuild(incident FindingKind) {
 // demote makes a key of an old state one that is on its way out, unless it is
 // the one that signs.
 func (r *run) demote(k *Key) {
+	k.Urgent, k.Retiring, k.Confirmed = false, time.Time{}, time.Time{}
 	if k.KID == r.obs.Memory.ActiveKID && len(k.Value) > 0 {
 		k.Phase = Active
 		if k.Activated.IsZero() {
@@ -41,12 +43,12 @@ func (r *run) demote(k *Key) {
 		}
 		return
 	}
-	k.Phase, k.Adopted, k.Urgent, k.Retiring = Retiring, true, false, time.Time{}
+	k.Phase, k.Adopted = Retiring, true
 }
 
 // adopt takes over a key of a bundle that the state lacks.
 func (r *run) adopt(v VerifyKey) {
-	known := slices.ContainsFunc(r.state.Keys, func(k Key) bool { return k.KID == v.KID })
+	known := r.state.live(v.KID) || r.state.revoked(v.KID)
 	if known || v.KID == "" || v.Alg != r.state.Algorithm || checkKey(v) != nil || len(r.state.Keys) >= maxKeys/2 {
 		return
 	}
@@ -56,7 +58,35 @@ func (r *run) adopt(v VerifyKey) {
 	}
 	if r.spec.Imported {
 		k.Imported = r.mark(v.K)
+		if r.isRevoked(k.Imported) {
+			return
+		}
 	}
 	r.state.Keys = append(r.state.Keys, k)
 	r.event(EventAdopted, k.KID)
+}
+
+// distrustImport revokes an imported value that may be a revoked one. Others
+// remember ids only: which value a revoked id had was known to the state that
+// was lost, so after that a value is trusted only if it was in force.
+func (r *run) distrustImport() error {
+	forgotten := slices.ContainsFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
+	if !r.spec.Imported || !forgotten {
+		return nil
+	}
+	unwitnessed := len(r.obs.Memory.Bundled) == 0 && r.obs.Memory.ActiveKID != ""
+	for i, value := range []Octets{r.obs.Import.Current, r.obs.Import.Next} {
+		mark := r.mark(value)
+		if len(value) == 0 || i == 0 && unwitnessed || r.indexOf(mark) >= 0 || r.isRevoked(mark) {
+			continue
+		}
+		kid, err := r.newKID(r.state.Generation)
+		if err != nil {
+			return err
+		}
+		r.state.Revoked = append(r.state.Revoked, Revocation{KID: kid, Time: r.now, Generation: r.state.Generation, Imported: mark})
+		r.forgetRevoked()
+		r.event(EventRevoked, kid)
+	}
+	return nil
 }

@@ -15,22 +15,27 @@ func (r *run) progress(removal map[string]time.Time) (Progress, []string) {
 	case r.noRoom:
 		return WaitingForRoom, nil
 	case r.state.retiring() > 0:
-		return r.retiringProgress(removal), nil
+		return r.retiringProgress(removal)
 	case r.spec.Suspend:
 		return Suspended, nil
 	}
 	return Idle, nil
 }
 
-// retiringProgress tells a countdown from a key whose signer is waited for.
-func (r *run) retiringProgress(removal map[string]time.Time) Progress {
+// retiringProgress tells a countdown from a key that is waited with for its
+// signer, or for verifiers that are silent.
+func (r *run) retiringProgress(removal map[string]time.Time) (Progress, []string) {
+	if r.held {
+		return WaitingForVerifiers, r.silent()
+	}
 	for _, k := range r.state.Keys {
 		at, counting := removal[k.KID]
 		if k.Phase == Retiring && (!counting || !r.now.Before(at)) {
-			return WaitingForSigner
+			active, _ := r.state.ActiveKey()
+			return WaitingForSigner, r.late(active.KID)
 		}
 	}
-	return WaitingForRetiring
+	return WaitingForRetiring, nil
 }
 
 // nextRotation is when the active key is due to be replaced by the schedule.
@@ -44,9 +49,14 @@ func (r *run) nextRotation() time.Time {
 
 // wake is the next time at which the clock alone may change something.
 func (r *run) wake(res Result) time.Time {
-	times := make([]time.Time, 0, len(res.Removal)+3)
-	for _, at := range res.Removal {
-		times = append(times, at, at.Add(r.spec.RetireAfter))
+	var times []time.Time
+	for _, k := range r.state.Keys {
+		if at, counting := res.Removal[k.KID]; counting {
+			times = append(times, at, at.Add(r.spec.RetireAfter), at.Add(r.spec.VerifierTimeout), r.quiet(k))
+		}
+		if !k.Confirmed.IsZero() {
+			times = append(times, r.settled(k))
+		}
 	}
 	if next, ok := r.state.first(Published); ok {
 		at := r.activation(next)

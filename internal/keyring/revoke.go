@@ -1,6 +1,9 @@
 package keyring
 
-import "slices"
+import (
+	"crypto/hmac"
+	"slices"
+)
 
 // revoke carries out the annotation: the key is gone by this plan, and stays so.
 func (r *run) revoke() {
@@ -8,35 +11,73 @@ func (r *run) revoke() {
 	if kid == "" || r.state.revoked(kid) {
 		return
 	}
-	if !slices.ContainsFunc(r.state.Keys, func(k Key) bool { return k.KID == kid }) {
+	if !r.state.live(kid) {
 		r.find(UnknownKeyToRevoke, kid)
 		return
 	}
 	r.remember(kid)
 }
 
+// recallRevoked drops live keys that are revoked, as an old or edited state may
+// have some, and remembers the revocations that others tell of while there is
+// room: they protect from a state that is older still.
+func (r *run) recallRevoked() {
+	known := make(map[string]bool, len(r.state.Revoked))
+	for _, v := range r.state.Revoked {
+		known[v.KID] = true
+	}
+	var again []string
+	for _, k := range r.state.Keys {
+		if known[k.KID] {
+			again = append(again, k.KID)
+		}
+	}
+	for _, kid := range r.obs.Memory.Revoked {
+		if !known[kid] && kid != "" && (r.state.live(kid) || len(known) < MaxRevoked) {
+			known[kid] = true
+			again = append(again, kid)
+		}
+	}
+	for _, kid := range again {
+		r.remember(kid)
+	}
+}
+
 // remember drops the key if it is live, and remembers it as revoked.
 func (r *run) remember(kid string) {
-	if r.state.revoked(kid) && !slices.ContainsFunc(r.state.Keys, func(k Key) bool { return k.KID == kid }) {
-		return
-	}
-	revocation := Revocation{KID: kid, Time: r.now}
+	revocation := Revocation{KID: kid, Time: r.now, Generation: r.change()}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
 		if k.KID != kid {
 			return false
 		}
 		revocation.Imported = k.Imported
-		r.urgent = r.urgent || k.Phase == Active
+		r.urgent = r.urgent || k.Phase == Active || k.Urgent
 		r.event(EventRevoked, kid)
 		return true
 	})
-	generation := r.change()
-	if r.state.revoked(kid) {
+	i := slices.IndexFunc(r.state.Revoked, func(v Revocation) bool { return v.KID == kid })
+	if i >= 0 { // it had come back: whoever knew of the first time may have loaded it again
+		r.state.Revoked[i].Generation = revocation.Generation
 		return
 	}
-	revocation.Generation = generation
 	r.state.Revoked = append(r.state.Revoked, revocation)
-	if extra := len(r.state.Revoked) - MaxRevoked; extra > 0 {
-		r.state.Revoked = slices.Delete(r.state.Revoked, 0, extra)
+	r.forgetRevoked()
+}
+
+// forgetRevoked makes room. A generated key that is gone can only come back with
+// a state that is older than everything else, so the oldest of those is
+// forgotten first; an imported value can be put into its Secret again by anybody
+// at any time, and one that is in there now is never forgotten.
+func (r *run) forgetRevoked() {
+	for len(r.state.Revoked) > MaxRevoked {
+		i := slices.IndexFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
+		if i < 0 || i == len(r.state.Revoked)-1 {
+			current, next := r.mark(r.obs.Import.Current), r.mark(r.obs.Import.Next)
+			i = slices.IndexFunc(r.state.Revoked, func(v Revocation) bool {
+				return !hmac.Equal(v.Imported, current) && !hmac.Equal(v.Imported, next)
+			})
+		}
+		i = max(i, 0)
+		r.state.Revoked = slices.Delete(r.state.Revoked, i, i+1)
 	}
 }

@@ -140,72 +140,13 @@ func (r *run) lagging(key Key) []string {
 func (r *run) switchTo(i int) {
 	generation := r.change()
 	if old := r.state.index(Active); old >= 0 {
-		r.state.Keys[old].Phase = Retiring
+		r.state.Keys[old].Phase, r.state.Keys[old].Retiring = Retiring, time.Time{}
 		r.event(EventRetiring, r.state.Keys[old].KID)
 	}
 	k := &r.state.Keys[i]
-	k.Phase, k.Activated, k.Retiring, k.Urgent, k.Adopted = Active, r.now, time.Time{}, false, false
+	k.Phase, k.Activated, k.Retiring, k.Confirmed, k.Urgent, k.Adopted = Active, r.now, time.Time{}, time.Time{}, false, false
 	if r.spec.Imported {
 		k.Generation = generation
 	}
 	r.event(EventActivated, k.KID)
-}
-
-// countDown begins the countdown of keys whose successor the signer has.
-func (r *run) countDown() {
-	active, isActive := r.state.ActiveKey()
-	taken := isActive && (!r.spec.Exported || r.obs.ExportedKID == active.KID)
-	for i := range r.state.Keys {
-		k := &r.state.Keys[i]
-		if k.Phase == Retiring && k.Retiring.IsZero() && taken {
-			k.Retiring = r.now
-		}
-	}
-}
-
-// retire removes the keys whose time is over. While no key is active, the signer
-// may still use any of them.
-func (r *run) retire() {
-	_, isActive := r.state.ActiveKey()
-	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
-		if k.Phase != Retiring || !isActive || !r.over(k) {
-			return false
-		}
-		r.change()
-		r.event(EventRemoved, k.KID)
-		return true
-	})
-}
-
-// closeIncident forgets a rebuilt state when the last adopted key is gone.
-func (r *run) closeIncident() {
-	_, isActive := r.state.ActiveKey()
-	if isActive && !slices.ContainsFunc(r.state.Keys, func(k Key) bool { return k.Adopted }) {
-		r.state.Incident = ""
-	}
-}
-
-// over reports whether a retiring key is no longer needed: by the clock, and for
-// external signers that are observed only when one of its successors is in use
-// and it has not been for as long as the overlap.
-func (r *run) over(k Key) bool {
-	if k.Retiring.IsZero() || r.now.Before(k.Retiring.Add(r.spec.RetireAfter)) {
-		return false
-	}
-	if !r.spec.External || r.obs.Accepted == nil || r.taken(k, func(kid string) bool { return kid == r.spec.ConfirmSigner }) {
-		return true
-	}
-	quiet := !r.now.Before(r.obs.Accepted[k.KID].Add(r.spec.RetireAfter))
-	if !quiet && r.now.After(k.Retiring.Add(2*r.spec.RetireAfter)) {
-		r.find(RetiredKeyStillUsed, k.KID)
-	}
-	used := func(kid string) bool { return !r.obs.Accepted[kid].IsZero() }
-	return quiet && r.taken(k, used)
-}
-
-// taken reports whether is holds for one of the successors of k.
-func (r *run) taken(k Key, is func(kid string) bool) bool {
-	return slices.ContainsFunc(r.state.Keys, func(other Key) bool {
-		return other.Generation > k.Generation && other.Phase != Published && is(other.KID)
-	})
 }

@@ -1,6 +1,8 @@
 package keyring
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +20,8 @@ const (
 	// MaxRevoked is how many revocations are remembered.
 	MaxRevoked = 256
 	maxKeys    = 32
+	// maxGeneration leaves room above what is believed of others.
+	maxGeneration = 1 << 60
 )
 
 // Phase is where a key is in its life.
@@ -49,6 +53,18 @@ type State struct {
 	Keys []Key `json:"keys"`
 	// Revoked are the revocations, oldest first.
 	Revoked []Revocation `json:"revoked"`
+	// Edited: the document that was read is not as Marshal wrote it. Plan then
+	// believes others more than it.
+	Edited bool `json:"-"`
+}
+
+// document is a State as it is stored. The seal tells a change by hand from what
+// a plan wrote; it is no defence against somebody who knows the salt.
+type document struct {
+	State
+	// Seal is the HMAC of the State under its salt; absent in documents from
+	// before there was one.
+	Seal Octets `json:"seal,omitempty"`
 }
 
 // Key is one live key.
@@ -65,6 +81,8 @@ type Key struct {
 	Published time.Time `json:"published,omitzero"`
 	// Activated is when the key began to sign.
 	Activated time.Time `json:"activated,omitzero"`
+	// Confirmed is when somebody said that every external signer uses the key.
+	Confirmed time.Time `json:"confirmed,omitzero"`
 	// Retiring is when the signer was seen to have the successor; retireAfter
 	// counts from it.
 	Retiring time.Time `json:"retiring,omitzero"`
@@ -97,15 +115,22 @@ type Revocation struct {
 	Imported Octets `json:"imported,omitempty"`
 }
 
-// ParseState reads a state document. It accepts only what Marshal writes.
+// ParseState reads a state document. It accepts only what Marshal writes, and
+// says so when somebody changed a value of it since.
 func ParseState(data []byte) (*State, error) {
-	s := &State{}
-	if err := decodeStrict(data, s); err != nil {
+	d := &document{}
+	if err := decodeStrict(data, d); err != nil {
 		return nil, fmt.Errorf("reading key state: %w", err)
 	}
+	s := &d.State
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("reading key state: %w", err)
 	}
+	seal, err := s.seal()
+	if err != nil {
+		return nil, fmt.Errorf("reading key state: %w", err)
+	}
+	s.Edited = len(d.Seal) > 0 && !hmac.Equal(d.Seal, seal)
 	return s, nil
 }
 
@@ -114,11 +139,25 @@ func (s *State) Marshal() ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("writing key state: %w", err)
 	}
-	data, err := json.Marshal(s)
+	seal, err := s.seal()
+	if err != nil {
+		return nil, fmt.Errorf("writing key state: %w", err)
+	}
+	data, err := json.Marshal(document{*s, seal})
 	if err != nil {
 		return nil, fmt.Errorf("writing key state: %w", err)
 	}
 	return data, nil
+}
+
+func (s *State) seal() (Octets, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, s.Salt)
+	mac.Write(data)
+	return mac.Sum(nil), nil
 }
 
 func (s *State) check() error {
@@ -127,8 +166,8 @@ func (s *State) check() error {
 		return fmt.Errorf("version is %d, want %d", s.Version, StateVersion)
 	case !slices.Contains(algorithms, s.Algorithm):
 		return fmt.Errorf("algorithm %.16q is none of %v", s.Algorithm, algorithms)
-	case s.Generation < 0:
-		return fmt.Errorf("generation %d is negative", s.Generation)
+	case s.Generation < 0 || s.Generation > maxGeneration:
+		return fmt.Errorf("generation %d is not within 0 and %d", s.Generation, int64(maxGeneration))
 	case len(s.Salt) < saltBytes:
 		return fmt.Errorf("salt has %d bytes, want %d", len(s.Salt), saltBytes)
 	case len(s.Keys) > maxKeys || len(s.Revoked) > MaxRevoked:
@@ -161,6 +200,8 @@ func (s *State) checkKey(k Key) error {
 		return errors.New(".kid is empty")
 	case !slices.Contains([]Phase{Published, Active, Retiring}, k.Phase):
 		return fmt.Errorf(".phase %.16q is none of Published, Active, Retiring", k.Phase)
+	case k.Generation < 0 || k.Generation > s.Generation:
+		return fmt.Errorf(".generation %d is not within 0 and the set's %d", k.Generation, s.Generation)
 	case len(k.Value) == 0 && len(k.Public) == 0:
 		return errors.New(" has no material")
 	case isHMAC(s.Algorithm) != (len(k.Public) == 0):
@@ -196,6 +237,10 @@ func (s *State) retiring() int {
 
 func (s *State) revoked(kid string) bool {
 	return slices.ContainsFunc(s.Revoked, func(r Revocation) bool { return r.KID == kid })
+}
+
+func (s *State) live(kid string) bool {
+	return slices.ContainsFunc(s.Keys, func(k Key) bool { return k.KID == kid })
 }
 
 // clone is a copy whose lists can be changed; material is shared and never is.

@@ -147,7 +147,7 @@ func memberType(t reflect.Type, name string) (reflect.Type, bool) {
 	}
 	for field := range t.Fields() {
 		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if tag == name {
+		if tag == name && tag != "-" {
 			return field.Type, true
 		}
 		if field.Anonymous {
