@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,15 +20,14 @@ type edition struct {
 
 func newEdition(secret *corev1.Secret) *edition {
 	e := &edition{policyJSON: secret.Data[v1alpha1.BundlePolicyKey], keysJSON: secret.Data[v1alpha1.BundleKeysKey]}
-	if e.snapshot = e.load(nil); e.snapshot != nil {
+	if e.snapshot = e.load(bundle.Options{}); e.snapshot != nil {
 		e.revision = e.snapshot.Revision
 	}
 	return e
 }
 
-// load does what a sidecar does with its mount; nil: it would keep the last good
-// Snapshot.
-func (e *edition) load(revoked map[string][]string) *bundle.Snapshot {
+// load does what a sidecar does with its mount; nil: it would keep what it has.
+func (e *edition) load(options bundle.Options) *bundle.Snapshot {
 	doc, err := manifest.Parse(e.policyJSON)
 	if err != nil {
 		return nil
@@ -38,7 +36,7 @@ func (e *edition) load(revoked map[string][]string) *bundle.Snapshot {
 	if err != nil {
 		return nil
 	}
-	snapshot, err := bundle.Load(doc, keys, bundle.Options{Revoked: revoked})
+	snapshot, err := bundle.Load(doc, keys, options)
 	if err != nil {
 		return nil
 	}
@@ -46,20 +44,20 @@ func (e *edition) load(revoked map[string][]string) *bundle.Snapshot {
 }
 
 // following is the Snapshot that comes into force in a sidecar with this one in
-// force: the same while the revision would go down or the new one is bad. A
-// revocation that it knows and the new edition does not is kept.
-func (e *edition) following(inForce *bundle.Snapshot) *bundle.Snapshot {
-	switch {
-	case e == nil || e.snapshot == nil:
+// force. Where nothing is to be remembered or refused, that is the one which all
+// share; else the sidecar's own, or the one in force.
+func (e *edition) following(inForce *bundle.Snapshot, minimum int64) *bundle.Snapshot {
+	if e == nil || e.snapshot == nil {
 		return inForce
-	case inForce == nil:
-		return e.snapshot
-	case e.snapshot.Revision < inForce.Revision:
-		return inForce
-	case covers(e.snapshot.Revoked, inForce.Revoked):
+	}
+	var before bundle.Facts
+	if inForce != nil {
+		before = inForce.Facts
+	}
+	if e.revision >= max(minimum, before.Revision) && covers(e.snapshot.Revoked, before.Revoked) {
 		return e.snapshot
 	}
-	if own := e.load(inForce.Revoked); own != nil {
+	if own := e.load(bundle.Options{InForce: before, MinRevision: minimum}); own != nil {
 		return own
 	}
 	return inForce
@@ -67,8 +65,8 @@ func (e *edition) following(inForce *bundle.Snapshot) *bundle.Snapshot {
 
 // covers reports whether all of few is in many.
 func covers(many, few map[string][]string) bool {
-	for name := range maps.Keys(few) {
-		for _, kid := range few[name] {
+	for name, kids := range few {
+		for _, kid := range kids {
 			if !slices.Contains(many[name], kid) {
 				return false
 			}

@@ -59,6 +59,14 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return 0, err
 	}
+	for _, args := range [][]string{
+		{"create", "namespace", "gatepost-system"},
+		{"apply", "--server-side", "-k", filepath.Join("..", "..", "config", "webhook")},
+	} {
+		if _, err := c.Kubectl(ctx, args...); err != nil {
+			return 0, err
+		}
+	}
 	world.cluster = c
 	if world.api, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
 		return 0, err

@@ -47,12 +47,9 @@ func (v *verifier) reload(mounted *edition) {
 	}
 }
 
-// takeUp puts an edition into force unless it is older than it may be. v.mu is
-// held.
+// takeUp puts an edition into force, if it may be. v.mu is held.
 func (v *verifier) takeUp(mounted *edition) {
-	if mounted != nil && mounted.revision >= v.minimum {
-		v.inForce.Store(mounted.following(v.inForce.Load()))
-	}
+	v.inForce.Store(mounted.following(v.inForce.Load(), v.minimum))
 }
 
 func (v *verifier) serves() bool { return v.inForce.Load() != nil }
@@ -91,7 +88,7 @@ func (v *verifier) state(podUID string, latest *edition) (*bundle.State, token.S
 	defer v.mu.Unlock()
 	snapshot := v.inForce.Load()
 	if snapshot != nil && v.lying.Load() {
-		snapshot = latest.following(snapshot)
+		snapshot = latest.following(snapshot, 0)
 	}
 	if snapshot == nil {
 		return nil, nil
