@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,21 +11,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/policy"
 )
 
-// carrier is a bundle that holds keys of one SigningKey, or is about to, and the
-// pods under it.
+// carrier is a bundle that holds keys of one SigningKey, or is about to, or of
+// which sidecars still do, and the pods under it.
 type carrier struct {
+	name       string // the bundle's
+	revision   int64
 	generation int64
 	keys       []keyring.VerifyKey
-	untold     int      // pods that were not told of the bundle's revision
-	verifiers  []string // pods whose sidecar has started at least once
+	untold     []string // pods that were not told of the bundle's revision
+	verifiers  []verifier
+	report     rollcall.Report
+	seen       recollection
+}
+
+// verifier is a pod whose sidecar has started at least once, and what it proved.
+type verifier struct {
+	name   string
+	answer rollcall.Answer // zero: none yet
 }
 
 // readCarriers finds the bundles of the namespace that hold keys of the
-// SigningKey.
+// SigningKey. Those that cannot are not fetched.
 func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy) ([]carrier, error) {
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace)); err != nil {
@@ -32,26 +44,50 @@ func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningK
 	}
 	var carriers []carrier
 	for i := range policies {
-		secret, err := liveSecret(ctx, r.client, key.Namespace, v1alpha1.BundleName(policies[i].Name))
+		p := &policies[i]
+		report := r.switchboard.roll.Report(bundleKey(p))
+		if !mayCarry(p, key, report) {
+			continue
+		}
+		secret, err := liveSecret(ctx, r.client, key.Namespace, v1alpha1.BundleName(p.Name))
 		if err != nil {
 			return nil, err
 		}
-		if foreign(secret, &policies[i]) {
+		if foreign(secret, p) {
 			continue
 		}
-		found, holds := carrierOf(readBundle(secret), key.Name, pods.Items)
-		if holds || secret != nil && expected(&policies[i], key.Name) {
+		found, holds := carrierOf(readBundle(secret), key.Name, report)
+		if holds || secret != nil && expected(p, key) || found.seen.named[key.Name] > 0 {
+			found.name = v1alpha1.BundleName(p.Name)
+			found.attend(pods.Items)
 			carriers = append(carriers, found)
 		}
 	}
 	return carriers, nil
 }
 
+// mayCarry reports whether a policy's bundle may hold keys of a SigningKey: it
+// refers to it, its sidecars know it, or an older edition of it may be in force.
+func mayCarry(p *v1alpha1.AgentAuthPolicy, key *v1alpha1.SigningKey, report rollcall.Report) bool {
+	if refersTo(p, func(provider *policy.Provider) bool { return refersToKey(provider, key.Name) }) {
+		return true
+	}
+	inForce := p.Status.ObservedGeneration >= p.Generation &&
+		meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionAccepted) &&
+		meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionProgrammed)
+	return !inForce || recall(report, 0).named[key.Name] > 0
+}
+
+func refersToKey(provider *policy.Provider, key string) bool {
+	return provider.SigningKeyRef != nil && provider.SigningKeyRef.Name == key
+}
+
 // expected reports whether a bundle that does not hold the key yet is about to:
-// its policy refers to it, and nothing else keeps the policy out of force.
-func expected(p *v1alpha1.AgentAuthPolicy, key string) bool {
+// its policy refers to it with the key's algorithm, and nothing else keeps the
+// policy out of force.
+func expected(p *v1alpha1.AgentAuthPolicy, key *v1alpha1.SigningKey) bool {
 	refers := refersTo(p, func(provider *policy.Provider) bool {
-		return provider.SigningKeyRef != nil && provider.SigningKeyRef.Name == key
+		return refersToKey(provider, key.Name) && slices.Contains(provider.Algorithms, key.Spec.Algorithm)
 	})
 	if !refers || p.Status.ObservedGeneration < p.Generation {
 		return refers
@@ -61,26 +97,34 @@ func expected(p *v1alpha1.AgentAuthPolicy, key string) bool {
 		programmed != nil && programmed.Reason != v1alpha1.ReasonRefsUnresolved
 }
 
-// carrierOf reports what a bundle holds of a SigningKey.
-func carrierOf(bundle written, key string, pods []corev1.Pod) (carrier, bool) {
+// carrierOf reports what a bundle, and those who loaded it, hold of a SigningKey.
+func carrierOf(bundle written, key string, report rollcall.Report) (carrier, bool) {
 	if bundle.file == nil || bundle.doc == nil {
-		return carrier{}, false
+		return carrier{report: report, seen: recall(report, 0)}, false
 	}
 	generation, holds := bundle.file.SigningKeys[key]
-	found := carrier{generation: generation, keys: bundle.keysOf(key)}
+	return carrier{
+		revision: bundle.file.Revision, generation: generation, keys: bundle.keysOf(key),
+		report: report, seen: recall(report, bundle.file.Revision),
+	}, holds
+}
+
+// attend takes the pods that mount the bundle into account.
+func (c *carrier) attend(pods []corev1.Pod) {
 	for i := range pods {
 		pod := &pods[i]
-		if !living(pod) || bundleOf(pod) != bundle.secret.Name {
+		if !mounts(pod, c.name) {
 			continue
 		}
-		if !toldOf(pod, bundle.file.Revision) {
-			found.untold++
+		if !toldOf(pod, c.revision) {
+			c.untold = append(c.untold, pod.Name)
 		}
-		if started(statusOf(pod.Status.InitContainerStatuses, v1alpha1.ContainerName)) {
-			found.verifiers = append(found.verifiers, pod.Name)
+		if verifies(pod, c.name) {
+			c.verifiers = append(c.verifiers, verifier{pod.Name, c.report.Answers[pod.UID]})
 		}
 	}
-	return found, holds
+	slices.Sort(c.untold)
+	slices.SortFunc(c.verifiers, func(a, b verifier) int { return cmp.Compare(a.name, b.name) })
 }
 
 // keysOf are the keys that the bundle's providers have of a SigningKey.
@@ -89,8 +133,8 @@ func (w written) keysOf(key string) []keyring.VerifyKey {
 		return nil
 	}
 	var keys []keyring.VerifyKey
-	for _, provider := range w.doc.Spec.JWT.Providers {
-		if provider.SigningKeyRef != nil && provider.SigningKeyRef.Name == key {
+	for i := range w.doc.Spec.JWT.Providers {
+		if provider := &w.doc.Spec.JWT.Providers[i]; refersToKey(provider, key) {
 			keys = append(keys, w.file.Providers[provider.Name].Keys...)
 		}
 	}
@@ -102,64 +146,4 @@ func (w written) keysOf(key string) []keyring.VerifyKey {
 func started(status *corev1.ContainerStatus) bool {
 	return status != nil && (status.State.Running != nil || status.State.Terminated != nil ||
 		status.LastTerminationState.Terminated != nil || status.RestartCount > 0)
-}
-
-// distributed is the lowest generation that every carrier holds and told its
-// pods of. A bundle that lacks a key of the state does not count as holding it,
-// whatever generation it names: it may stem from an earlier SigningKey.
-func distributed(carriers []carrier, state *keyring.State) int64 {
-	lowest := int64(keyring.Everywhere)
-	for _, c := range carriers {
-		lowest = min(lowest, c.holds(state))
-	}
-	return lowest
-}
-
-func (c carrier) holds(state *keyring.State) int64 {
-	if c.untold > 0 {
-		return 0
-	}
-	if state == nil {
-		return c.generation
-	}
-	held := c.generation
-	for _, key := range state.Keys {
-		if !slices.ContainsFunc(c.keys, func(in keyring.VerifyKey) bool { return in.KID == key.KID }) {
-			held = min(held, key.Generation-1)
-		}
-	}
-	return held
-}
-
-// memory is what the status and the bundles remember of a set. An object
-// without a status remembers nothing: what bundles hold is then an earlier
-// object's.
-func (w keyWorld) memory() keyring.Memory {
-	status := w.key.Status
-	if status.KeyGeneration == 0 {
-		return keyring.Memory{}
-	}
-	witnesses := []keyring.Witness{{Generation: status.KeyGeneration, ActiveKID: status.ActiveKeyID, Revoked: status.RevokedKeyIDs}}
-	for _, key := range status.Keys {
-		witnesses[0].Live = append(witnesses[0].Live, key.KID)
-	}
-	for _, c := range w.carriers {
-		bundle := keyring.Witness{Generation: c.generation, Keys: c.keys}
-		for _, key := range c.keys {
-			bundle.Live = append(bundle.Live, key.KID)
-		}
-		witnesses = append(witnesses, bundle)
-	}
-	return keyring.Recall(witnesses...)
-}
-
-// verifiers are the pods that verify with the set. None acknowledges yet.
-func (w keyWorld) verifiers() []keyring.Verifier {
-	var verifiers []keyring.Verifier
-	for _, c := range w.carriers {
-		for _, name := range c.verifiers {
-			verifiers = append(verifiers, keyring.Verifier{Name: name})
-		}
-	}
-	return verifiers
 }

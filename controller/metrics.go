@@ -17,6 +17,9 @@ type metrics struct {
 	nextRotation *prometheus.GaugeVec
 	lastRotation *prometheus.GaugeVec
 	rotations    *prometheus.CounterVec
+	verifiers    *prometheus.GaugeVec
+	retiredUsed  *prometheus.CounterVec
+	acknowledged *prometheus.HistogramVec
 	policyPods   *prometheus.GaugeVec
 	failing      *prometheus.GaugeVec
 }
@@ -32,13 +35,21 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatepost_signing_key_rotations_total", Help: "Keys that became active (completed) or were revoked (revoked).",
 		}, []string{"namespace", "name", "result"}),
+		verifiers: gauge("gatepost_signing_key_verifiers", "Pods that verify with a SigningKey, by whether they have its newest key: acknowledged, lagging, silent (they have not answered lately).", "state"),
+		retiredUsed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatepost_retired_key_used_total", Help: "Minutes in which tokens were accepted that a signer made with a retiring key after its successor took over.",
+		}, []string{"namespace", "name"}),
+		acknowledged: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatepost_signing_key_acknowledgement_seconds", Help: "Time from a change of a key set (publish, revoke) until every verifier had acknowledged it.",
+			Buckets: []float64{0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120, 300, 600, 1800, 3600},
+		}, []string{"change"}),
 		policyPods: gauge("gatepost_policy_pods", "Pods of an AgentAuthPolicy by state: selected, injected, programmed, outdated, uninjected, port_taken.", "state"),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatepost_condition_failing", Help: "1 while a condition of an object is not as it should be, by its reason.",
 		}, []string{"kind", "namespace", "name", "type", "reason"}),
 	}
 	var errs []error
-	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.policyPods, m.failing} {
+	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.verifiers, m.retiredUsed, m.acknowledged, m.policyPods, m.failing} {
 		if err := registerer.Register(collector); err != nil {
 			errs = append(errs, fmt.Errorf("registering a metric: %w", err))
 		}
@@ -53,7 +64,7 @@ type series interface {
 
 // forgetKey drops the series of a SigningKey that is gone.
 func (m *metrics) forgetKey(namespace, name string) {
-	forget(namespace, name, m.keyPhase, m.nextRotation, m.lastRotation, m.rotations)
+	forget(namespace, name, m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.verifiers, m.retiredUsed)
 	m.forgetConditions(v1alpha1.KindSigningKey, namespace, name)
 }
 

@@ -209,9 +209,11 @@ func endings(status *corev1.ContainerStatus) []*corev1.ContainerStateTerminated 
 
 // someOf lists at most ten names for a message.
 func someOf(names []string) string {
-	const most = 10
-	if len(names) <= most {
+	if len(names) <= mostNamed {
 		return strings.Join(names, ", ")
 	}
-	return strings.Join(names[:most], ", ") + ", ..."
+	return strings.Join(names[:mostNamed], ", ") + ", ..."
 }
+
+// mostNamed is how many pods are named in one place.
+const mostNamed = 10

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -35,12 +36,15 @@ type policyReconciler struct {
 	random   io.Reader
 	memo     *clientMemo
 	now      func() time.Time
+
+	switchboard *switchboard
 }
 
-func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo) error {
+func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *switchboard) error {
 	r := &policyReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
 		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random, memo: memo, now: cfg.Now,
+		switchboard: s,
 	}
 	cache := mgr.GetCache()
 	err := ctrl.NewControllerManagedBy(mgr).Named("agentauthpolicy").
@@ -51,6 +55,7 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo) err
 		WatchesMetadata(&corev1.Secret{}, policiesOfSecret(cache)).
 		WatchesMetadata(&corev1.ConfigMap{}, policiesOfConfigMap(cache)).
 		Watches(&corev1.Pod{}, policiesOfPod(cache), builder.WithPredicates(podChanged())).
+		WatchesRawSource(&s.policies).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("adding the AgentAuthPolicy controller: %w", err)
@@ -61,9 +66,12 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo) err
 // policyWorld is everything read for one policy.
 type policyWorld struct {
 	policy *v1alpha1.AgentAuthPolicy
+	pods   []corev1.Pod // all of the namespace
 	claim  claim
 	last   written
 	from   sources
+	seen   recollection
+	mute   map[types.UID]bool // pods whose sidecars proved nothing yet
 }
 
 // Reconcile reads, plans, applies and writes status once.
@@ -72,6 +80,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err := r.client.Get(ctx, request.NamespacedName, &p); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.metrics.forgetPolicy(request.Namespace, request.Name)
+			r.switchboard.forget(types.NamespacedName{Namespace: request.Namespace, Name: v1alpha1.BundleName(request.Name)})
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -90,6 +99,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return settled(err)
 	}
 	again, err := r.tell(ctx, world, &view)
+	r.call(world, view)
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, &p, view))
 }
 
@@ -164,7 +174,7 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 	plan := planBundle(bundleInput{
 		accepted: w.document(view), last: w.last, from: w.from, floor: w.highestRevision(), ackKey: ackKey,
 	})
-	view.refs, view.warnings, view.bundle = plan.refs.problems, plan.refs.warnings, plan.view
+	view.refs, view.warnings, view.bundle, view.file = plan.refs.problems, plan.refs.warnings, plan.view, plan.file
 	if taken {
 		view.bundle = bundleView{foreign: true}
 		return view, nil
@@ -182,20 +192,24 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 const ackKeyBytes = 32
 
 // highestRevision is the highest revision that anybody remembers, so that a
-// bundle that was deleted does not start again at one that sidecars would refuse.
+// bundle that was deleted or restored does not go on at one that sidecars would
+// refuse. What a sidecar proved counts before what is written on its pod. While
+// a SigningKey is older than its verifiers, nothing is numbered above theirs: it
+// would be keys of the past that they then take.
 func (w policyWorld) highestRevision() int64 {
 	highest := w.policy.Status.BundleRevision
 	for i := range w.claim.pods {
-		told, err := strconv.ParseInt(w.claim.pods[i].Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
-		if err == nil && told < maxTrustedRevision {
+		pod := &w.claim.pods[i]
+		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
+		if err == nil && told < maxTrusted && w.mute[pod.UID] {
 			highest = max(highest, told)
 		}
 	}
+	if !w.from.behind() {
+		highest = max(highest, w.seen.revision)
+	}
 	return highest
 }
-
-// maxTrustedRevision keeps a pod's author from using up the numbers.
-const maxTrustedRevision = 1 << 40
 
 // report writes what changed in the status, and tells about it.
 func (r *policyReconciler) report(ctx context.Context, p *v1alpha1.AgentAuthPolicy, view policyView) error {

@@ -57,6 +57,7 @@ type bundleInput struct {
 // bundlePlan is the bundle that should be there.
 type bundlePlan struct {
 	data map[string][]byte // nil: leave what is there
+	file *keyring.File     // the keys in force then; nil: none are
 	view bundleView
 	refs resolution // of the policy that people see: this generation's if accepted
 }
@@ -67,14 +68,14 @@ type bundlePlan struct {
 // an invalid source, whose provider alone keeps its last keys.
 func planBundle(in bundleInput) bundlePlan {
 	var plan bundlePlan
-	plan.view.revision, plan.view.audit = in.last.revision(), audits(in.last.doc)
+	plan.file, plan.view.revision, plan.view.audit = in.last.file, in.last.revision(), audits(in.last.doc)
 	var tried bool
 	for _, doc := range []*manifest.Document{in.accepted, in.last.doc} {
 		if doc == nil {
 			continue
 		}
 		refs := resolve(doc.Spec, in.from, in.last.file)
-		data, revision, err := in.encode(doc, &refs)
+		data, file, err := in.encode(doc, &refs)
 		if !tried {
 			plan.refs, tried = refs, true
 		}
@@ -85,7 +86,7 @@ func planBundle(in bundleInput) bundlePlan {
 		if data == nil {
 			continue
 		}
-		plan.data, plan.view.revision = data, revision
+		plan.data, plan.file, plan.view.revision = data, file, file.Revision
 		plan.view.current, plan.view.audit = doc == in.accepted, audits(doc)
 		plan.view.written, plan.view.kept = true, refs.kept()
 		break
@@ -107,32 +108,32 @@ func firstError(first, second error) error {
 
 // encode makes the bundle's data; nil while a provider has no key. What a
 // sidecar would refuse is an error. What does not fit is taken out of refs.
-func (in bundleInput) encode(doc *manifest.Document, refs *resolution) (map[string][]byte, int64, error) {
+func (in bundleInput) encode(doc *manifest.Document, refs *resolution) (map[string][]byte, *keyring.File, error) {
 	if refs.keyless() {
-		return nil, 0, nil
+		return nil, nil, nil
 	}
 	policyJSON, err := manifest.Marshal(*doc)
 	if err != nil {
-		return nil, 0, fmt.Errorf("encoding the policy: %w", err)
+		return nil, nil, fmt.Errorf("encoding the policy: %w", err)
 	}
 	if err := in.fit(doc, refs, len(policyJSON)); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	file := keyring.File{
 		Revision: in.last.revision(), AckKey: in.ackKey,
-		SigningKeys: refs.signingKeys, Providers: refs.providers, APIKeys: refs.clients,
+		SigningKeys: refs.signingKeys, Revoked: refs.revoked, Providers: refs.providers, APIKeys: refs.clients,
 	}
 	if in.last.file != nil && len(in.last.file.AckKey) > 0 {
 		file.AckKey = in.last.file.AckKey
 	}
 	keysJSON, err := in.number(&file, policyJSON)
 	if err != nil {
-		return nil, 0, fmt.Errorf("encoding the keys: %w", err)
+		return nil, nil, fmt.Errorf("encoding the keys: %w", err)
 	}
 	if err := loads(*doc, keysJSON); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return map[string][]byte{v1alpha1.BundlePolicyKey: policyJSON, v1alpha1.BundleKeysKey: keysJSON}, file.Revision, nil
+	return map[string][]byte{v1alpha1.BundlePolicyKey: policyJSON, v1alpha1.BundleKeysKey: keysJSON}, &file, nil
 }
 
 // loads does what a sidecar does with a bundle.

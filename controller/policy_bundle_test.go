@@ -173,18 +173,18 @@ func TestKeysOfASigningKey(t *testing.T) {
 		kids   []string
 		reason string
 	}{
-		"live keys replace the last ones": {map[string]signingSource{"k": {key("HS256"), state}}, []string{"3-new"}, ""},
+		"live keys replace the last ones": {map[string]signingSource{"k": {key: key("HS256"), state: state}}, []string{"3-new"}, ""},
 		"a SigningKey that is gone keeps its last keys": {
 			nil, []string{"1-old", "2-revoked"}, v1alpha1.ReasonSigningKeyNotFound,
 		},
 		"one whose state is lost keeps them too, but for revoked ones": {
-			map[string]signingSource{"k": {key("HS256"), nil}}, []string{"1-old"}, v1alpha1.ReasonSigningKeyNotReady,
+			map[string]signingSource{"k": {key: key("HS256"), state: nil}}, []string{"1-old"}, v1alpha1.ReasonSigningKeyNotReady,
 		},
 		"one of another algorithm is no key of this provider": {
-			map[string]signingSource{"k": {key("ES256"), state}}, []string{"1-old"}, v1alpha1.ReasonAlgorithmMismatch,
+			map[string]signingSource{"k": {key: key("ES256"), state: state}}, []string{"1-old"}, v1alpha1.ReasonAlgorithmMismatch,
 		},
 		"when every key was revoked none is left": {
-			map[string]signingSource{"k": {key("HS256"), &keyring.State{Algorithm: "HS256", Generation: 8}}}, nil, v1alpha1.ReasonSigningKeyNotReady,
+			map[string]signingSource{"k": {key: key("HS256"), state: &keyring.State{Algorithm: "HS256", Generation: 8}}}, nil, v1alpha1.ReasonSigningKeyNotReady,
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {

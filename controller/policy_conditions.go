@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -38,6 +39,7 @@ type policyView struct {
 	claim       claim
 	refs        []refProblem
 	bundle      bundleView
+	file        *keyring.File // the keys in force; nil: none are
 	pods        podReport
 	hasSelector bool
 	warnings    []string // what works and is probably not meant

@@ -23,7 +23,7 @@ const reservedBytes = 64 << 10
 // to write: a bundle that cannot be written revokes nothing.
 func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes int) error {
 	for {
-		data, err := keyring.File{SigningKeys: refs.signingKeys, Providers: refs.providers, APIKeys: refs.clients}.Marshal()
+		data, err := keyring.File{SigningKeys: refs.signingKeys, Revoked: refs.revoked, Providers: refs.providers, APIKeys: refs.clients}.Marshal()
 		if err != nil {
 			return err
 		}

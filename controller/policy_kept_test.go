@@ -44,7 +44,7 @@ func manySources(revoked bool) bundleInput {
 		state.Generation, state.Keys[0].KID = 8, "2-new"
 		key.Status.RevokedKeyIDs = []string{"1-stolen"}
 	}
-	from.keys = map[string]signingSource{"k": {key, state}}
+	from.keys = map[string]signingSource{"k": {key: key, state: state}}
 	from.clients = judgeClients([]v1alpha1.APIKey{edited(apiKey("c", "crm", 1, 1), func(o *v1alpha1.APIKey) { o.Spec.Suspend = revoked })}, checkClient, noon)
 	return bundleInput{accepted: doc, from: from, floor: 41, ackKey: []byte(strings.Repeat("k", ackKeyBytes))}
 }

@@ -9,9 +9,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
@@ -28,22 +30,33 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	if err := r.client.List(ctx, &pods, client.InNamespace(p.Namespace)); err != nil {
 		return world, fmt.Errorf("listing pods: %w", err)
 	}
-	world.claim = claimPods(p, policies.Items, pods.Items)
+	world.pods, world.claim = pods.Items, claimPods(p, policies.Items, pods.Items)
 	secret, err := liveSecret(ctx, r.client, p.Namespace, v1alpha1.BundleName(p.Name))
 	if err != nil {
 		return world, err
 	}
 	world.last = readBundle(secret)
+	world.hear(r.switchboard.roll.Report(bundleKey(p)))
 	refs := references(p.Spec.Spec)
 	if world.last.doc != nil {
 		refs.add(world.last.doc.Spec)
 	}
-	if world.from, err = r.fetch(ctx, p.Namespace, refs); err != nil {
+	if world.from, err = r.fetch(ctx, p.Namespace, refs, world.seen); err != nil {
 		return world, err
 	}
 	objects, err := listClients(ctx, r.client, p.Namespace)
 	world.from.clients = r.memo.judge(p.Namespace, objects, r.now())
 	return world, err
+}
+
+// hear takes in what sidecars know of the bundle.
+func (w *policyWorld) hear(report rollcall.Report) {
+	w.seen, w.mute = recall(report, w.last.revision()), map[types.UID]bool{}
+	for i := range w.claim.pods {
+		if uid := w.claim.pods[i].UID; report.Answers[uid].At.IsZero() {
+			w.mute[uid] = true
+		}
+	}
 }
 
 // referenced are the names that policies refer to.
@@ -78,7 +91,7 @@ func (r referenced) add(spec policy.Spec) {
 }
 
 // fetch reads what the names stand for. What does not exist has no entry.
-func (r *policyReconciler) fetch(ctx context.Context, namespace string, refs referenced) (sources, error) {
+func (r *policyReconciler) fetch(ctx context.Context, namespace string, refs referenced, seen recollection) (sources, error) {
 	from := sources{
 		secrets: map[string]*corev1.Secret{}, configMaps: map[string]*corev1.ConfigMap{}, keys: map[string]signingSource{},
 	}
@@ -107,7 +120,7 @@ func (r *policyReconciler) fetch(ctx context.Context, namespace string, refs ref
 			return from, err
 		}
 		if source.key != nil {
-			from.keys[name] = source
+			from.keys[name] = source.unlessBehind(seen.beyond[name])
 		}
 	}
 	return from, nil
@@ -134,6 +147,15 @@ func (r *policyReconciler) signingSource(ctx context.Context, namespace, name st
 		source.state = state // an older one was put back, and its keys may be revoked: it waits to be rebuilt
 	}
 	return source, nil
+}
+
+// unlessBehind leaves out a state that is older than what sidecars have in force:
+// it was restored with the rest of the cluster, and waits to be rebuilt.
+func (s signingSource) unlessBehind(inForce int64) signingSource {
+	if s.state != nil && s.state.Generation < inForce {
+		s.state, s.behind = nil, true
+	}
+	return s
 }
 
 // checkInline reads key sets that stand in the policy itself, which package

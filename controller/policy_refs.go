@@ -26,14 +26,26 @@ type sources struct {
 
 // signingSource is a SigningKey and its keys.
 type signingSource struct {
-	key   *v1alpha1.SigningKey
-	state *keyring.State // nil: there is none, or it cannot be read
+	key    *v1alpha1.SigningKey
+	state  *keyring.State // nil: there is none, or it cannot be read, or it is older than what others remember
+	behind bool           // it is older than what sidecars have in force
+}
+
+// behind reports whether a SigningKey is older than what sidecars have in force.
+func (s sources) behind() bool {
+	for _, source := range s.keys {
+		if source.behind {
+			return true
+		}
+	}
+	return false
 }
 
 // resolution is what the providers of one policy come to.
 type resolution struct {
 	providers   map[string]keyring.FileProvider
 	signingKeys map[string]int64
+	revoked     map[string][]string // by SigningKey
 	clients     []policy.APIKeySpec
 	problems    []refProblem
 	warnings    []string
@@ -51,7 +63,7 @@ type resolver struct {
 // resolve finds the keys of every provider of spec.
 func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 	r := resolver{from: from, last: last, done: resolution{
-		providers: map[string]keyring.FileProvider{}, signingKeys: map[string]int64{},
+		providers: map[string]keyring.FileProvider{}, signingKeys: map[string]int64{}, revoked: map[string][]string{},
 	}}
 	r.clients(spec.APIKeyAuth)
 	if spec.JWT == nil {
@@ -226,6 +238,7 @@ func (r *resolver) signingKey(field string, provider *policy.Provider) {
 		r.fail(provider, v1alpha1.ReasonSigningKeyNotFound, "%s: there is no SigningKey %s: create it", field, name)
 		return
 	}
+	r.done.revoked[name] = source.revoked()
 	usable := slices.Contains(provider.Algorithms, source.key.Spec.Algorithm)
 	if !usable || source.state == nil {
 		reason, message := v1alpha1.ReasonSigningKeyNotReady, "has no keys yet: look at its conditions"
@@ -253,14 +266,23 @@ func (r *resolver) dropRevoked(provider string, source signingSource) {
 	if !found {
 		return
 	}
-	revoked := slices.Clone(source.key.Status.RevokedKeyIDs)
-	if source.state != nil {
-		for _, revocation := range source.state.Revoked {
-			revoked = append(revoked, revocation.KID)
-		}
-	}
+	revoked := source.revoked()
 	kept.Keys = slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return slices.Contains(revoked, key.KID) })
 	r.done.providers[provider] = kept
+}
+
+// revoked are the ids of the SigningKey's revoked keys, the latest ones if there
+// are more than keys.json holds.
+func (s signingSource) revoked() []string {
+	all := slices.Clone(s.key.Status.RevokedKeyIDs)
+	if s.state != nil {
+		for _, revocation := range s.state.Revoked {
+			if !slices.Contains(all, revocation.KID) {
+				all = append(all, revocation.KID)
+			}
+		}
+	}
+	return all[max(0, len(all)-keyring.MaxRevoked):]
 }
 
 // lifetime is the longest life of the SigningKey's tokens.

@@ -45,10 +45,11 @@ func New(cluster *rest.Config, cfg Config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the manager: %w", err)
 	}
-	memo := newClientMemo(checkClient)
+	memo, lines := newClientMemo(checkClient), newSwitchboard(cfg.Now)
 	return mgr, errors.Join(
-		addSigningKeys(mgr, cfg, m),
-		addPolicies(mgr, cfg, m, memo),
+		mgr.Add(lines.roll),
+		addSigningKeys(mgr, cfg, m, lines),
+		addPolicies(mgr, cfg, m, memo, lines),
 		addAPIKeys(mgr, cfg, m, memo),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("caches", cachesSynced(mgr)),

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,18 +28,23 @@ type keyReconciler struct {
 	bounds   keyring.Bounds
 	now      func() time.Time
 	random   io.Reader
+
+	switchboard *switchboard
+	memos       keyMemos
 }
 
-func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics) error {
+func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics, s *switchboard) error {
 	r := &keyReconciler{
 		client: mgr.GetClient(), cache: mgr.GetCache(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
 		bounds: keyring.Bounds{MinPrePublish: cfg.MinPrePublish, RetireMargin: cfg.RetireMargin},
 		now:    cfg.Now, random: cfg.Random,
+		switchboard: s,
 	}
 	err := ctrl.NewControllerManagedBy(mgr).Named("signingkey").
 		For(&v1alpha1.SigningKey{}, builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.AgentAuthPolicy{}, keysOfPolicy(), builder.WithPredicates(wantChanged())).
 		WatchesMetadata(&corev1.Secret{}, keysOfSecret(mgr.GetCache())).
+		WatchesRawSource(&s.keys).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("adding the SigningKey controller: %w", err)
@@ -54,6 +58,7 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	if err := r.client.Get(ctx, request.NamespacedName, &key); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.metrics.forgetKey(request.Namespace, request.Name)
+			r.memos.forget(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -68,7 +73,16 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	if err != nil {
 		return settled(err)
 	}
-	return ctrl.Result{RequeueAfter: view.again(r.now())}, r.report(ctx, world, view)
+	again, err := r.report(ctx, world, view)
+	return ctrl.Result{RequeueAfter: sooner(again, view.again(r.now()))}, err
+}
+
+// sooner is the shorter of two pauses, of which zero means never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // advance plans and writes: the state first, then the exported Secret. The
@@ -79,7 +93,7 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 		return view, nil
 	}
 	planner := keyring.Planner{NewKey: r.newKey(view.spec.Algorithm), Rand: r.random}
-	plan, err := planner.Plan(view.spec, w.state, w.observations(view), r.now())
+	plan, err := planner.Plan(view.spec, w.state, w.observations(view), w.now)
 	if err != nil {
 		return view, err
 	}
@@ -139,16 +153,25 @@ func (r *keyReconciler) writeState(ctx context.Context, w keyWorld, state *keyri
 	return nil
 }
 
-// report writes what changed in the status, and tells about it.
-func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) error {
-	status := view.status(w)
+// report writes what changed in the status, and tells about it. It returns when
+// to come again for what is not worth a write yet.
+func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) (time.Duration, error) {
+	memo := r.memos.of(client.ObjectKeyFromObject(w.key), w.key.UID)
+	status := view.status(w, memo)
+	memo.keep(status)
 	r.measure(w, view, status)
-	emit(r.recorder, w.key, view.notices())
-	if !equality.Semantic.DeepEqual(status, w.key.Status) {
+	r.lateUses(w, view, memo)
+	emit(r.recorder, w.key, append(view.notices(), r.arrivals(w, view, memo)...))
+	wait, same := quiet(w.key.Status, status, w.now.Sub(memo.written), w.beat())
+	if wait > 0 {
+		return wait, nil
+	}
+	if !same {
 		if err := applyStatus(ctx, r.client, v1alpha1.KindSigningKey, w.key, &status); err != nil {
-			return err
+			return 0, err
 		}
+		memo.written = w.now
 	}
 	emit(r.recorder, w.key, conditionEvents(w.key.Status.Conditions, status.Conditions, goodKey()))
-	return nil
+	return 0, nil
 }

@@ -306,10 +306,6 @@ func TestWhatIsNotBuiltOrNotSafeMakesNoKey(t *testing.T) {
 		reason string
 		part   string
 	}{
-		"waiting for verifiers, which is the default": {
-			func(key *v1alpha1.SigningKey) { key.Spec.Rotation.WaitForVerifiers = nil },
-			v1alpha1.ReasonNotSupportedYet, "spec.rotation.waitForVerifiers",
-		},
 		"a signer of ours": {
 			func(key *v1alpha1.SigningKey) { key.Spec.Signer, key.Spec.ExportTo = v1alpha1.SignerIssuer, nil },
 			v1alpha1.ReasonNotSupportedYet, "spec.signer",

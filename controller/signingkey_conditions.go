@@ -21,6 +21,14 @@ type keyView struct {
 	plan          keyring.Result // zero unless plans
 	exportForeign bool
 	exportName    string
+	waits         waits
+}
+
+// waits is what a key waits for, in words.
+type waits struct {
+	bundles []string          // that do not hold every key yet
+	untold  []string          // pods that were not told of their bundle
+	why     map[string]string // by pod: why it proves nothing
 }
 
 // view judges what can be judged before planning.
@@ -35,26 +43,15 @@ func (w keyWorld) view(bounds keyring.Bounds) keyView {
 		view.state = refusal{v1alpha1.ReasonStateInvalid, fmt.Sprintf("Secret %s cannot be read and is left alone: restore it, or delete it to start over (%v)", name, w.stateErr)}
 	}
 	if view.refused.reason != "" {
-		view.spec = heldBack(view.spec, bounds)
+		view.spec = keyring.Safe(view.spec, bounds)
 	}
 	if to := w.key.Spec.ExportTo; to != nil {
 		view.exportName = to.SecretName
 	}
 	importable := !view.spec.Imported || len(view.imported.values.Current) > 0 || w.state != nil
+	view.waits = w.waits()
 	view.plans = view.state.reason == "" && importable && (view.refused.reason == "" || w.state != nil)
 	return view
-}
-
-// observations are what the planner gets to see.
-func (w keyWorld) observations(view keyView) keyring.Observations {
-	seen := keyring.Observations{Verifiers: w.verifiers(), Import: view.imported.values, Memory: w.memory()}
-	if w.needsCarriers() {
-		seen.Distributed = distributed(w.carriers, w.state)
-	}
-	if w.export != nil && !foreign(w.export, w.key) {
-		seen.ExportedKID = string(w.export.Data[v1alpha1.ExportCurrentKID])
-	}
-	return seen
 }
 
 // goodKey is the status each condition of a SigningKey should have. Rotating is
@@ -131,9 +128,9 @@ func (v keyView) rotating() condition {
 	case keyring.PrePublishing:
 		return holds(kind, v1alpha1.ReasonPrePublishing, v.prePublishing(next))
 	case keyring.WaitingForVerifiers:
-		return holds(kind, v1alpha1.ReasonWaitingForVerifiers, fmt.Sprintf("key %s waits for pods: %s", next.KID, someOf(v.plan.Lagging)))
+		return holds(kind, v1alpha1.ReasonWaitingForVerifiers, v.waitingForVerifiers(next))
 	case keyring.WaitingForSigner:
-		return holds(kind, v1alpha1.ReasonWaitingForSigner, "an old key stays accepted until signers are known to use its successor")
+		return holds(kind, v1alpha1.ReasonWaitingForSigner, v.waitingForSigner())
 	case keyring.WaitingForRetiring:
 		return holds(kind, v1alpha1.ReasonRetiring, "the key before the active one is accepted until its last tokens have died: "+v.removals())
 	case keyring.WaitingForRoom:
@@ -148,7 +145,7 @@ func (v keyView) rotating() condition {
 func (v keyView) prePublishing(next keyring.Key) string {
 	switch {
 	case next.Published.IsZero():
-		return fmt.Sprintf("key %s is on its way into the bundles and their pods", next.KID)
+		return fmt.Sprintf("key %s is on its way into the bundles and their pods%s", next.KID, v.waits.distribution())
 	case v.spec.Imported:
 		return fmt.Sprintf("key %s is accepted and becomes the active one when the Secret's current value changes to it", next.KID)
 	}
@@ -182,9 +179,9 @@ func (v keyView) degradation() condition {
 		kind            keyring.FindingKind
 		reason, message string
 	}{
-		{keyring.Regressed, v1alpha1.ReasonRegressed, "an older state Secret came back and was rebuilt: no revoked or removed key returned; check who restored it"},
-		{keyring.VerifiersLagging, v1alpha1.ReasonVerifiersLagging, "verifierTimeout is over and pods still lack the new key: " + someOf(v.plan.Lagging)},
-		{keyring.RetiredKeyStillUsed, v1alpha1.ReasonRetiredKeyStillUsed, "tokens of a retiring key keep coming: restart the signers that still use it"},
+		{keyring.Regressed, v1alpha1.ReasonRegressed, "an older or edited state Secret came back and was rebuilt: no revoked or removed key returned; check who restored or edits it"},
+		{keyring.VerifiersLagging, v1alpha1.ReasonVerifiersLagging, "verifierTimeout is over and pods have not acknowledged: " + v.waits.pods(v.plan.Lagging)},
+		{keyring.RetiredKeyStillUsed, v1alpha1.ReasonRetiredKeyStillUsed, v.stillUsed()},
 		{keyring.TooManyLiveKeys, v1alpha1.ReasonTooManyLiveKeys, "keys are replaced faster than old ones may be removed: rotate less often, or lower rotation.retireAfter"},
 		{keyring.UnknownKeyToRevoke, v1alpha1.ReasonUnknownKeyToRevoke, "the annotation " + v1alpha1.AnnotationRevokeKey + " names no key of this SigningKey: take an id from status.keys"},
 	} {

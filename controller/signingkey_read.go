@@ -27,6 +27,8 @@ type keyWorld struct {
 	imported *corev1.Secret // nil: there is none, or none is asked for
 	carriers []carrier
 	skew     time.Duration
+	margin   time.Duration // how long nobody may have watched without a doubt
+	now      time.Time
 }
 
 // readState reads a state Secret.
@@ -37,7 +39,7 @@ func readState(secret *corev1.Secret) (*keyring.State, error) {
 // read gathers everything one SigningKey depends on: other objects from the
 // cache, Secrets live.
 func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (keyWorld, error) {
-	world := keyWorld{key: key}
+	world := keyWorld{key: key, margin: r.bounds.RetireMargin, now: r.now()}
 	if err := r.readSecrets(ctx, &world); err != nil {
 		return world, err
 	}
@@ -47,7 +49,7 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 	}
 	world.skew = largestSkew(policies.Items, key.Name)
 	var err error
-	if world.stale, err = r.staleExports(ctx, key); err != nil || !world.needsCarriers() {
+	if world.stale, err = r.staleExports(ctx, key); err != nil {
 		return world, err
 	}
 	world.carriers, err = r.readCarriers(ctx, key, policies.Items)
@@ -72,20 +74,6 @@ func (r *keyReconciler) readSecrets(ctx context.Context, world *keyWorld) error 
 		world.imported, err = liveSecret(ctx, r.client, key.Namespace, from.Name)
 	}
 	return err
-}
-
-// needsCarriers reports whether planning needs to know what bundles hold: there
-// is a key whose arrival there is waited for, or the set has to be rebuilt.
-func (w keyWorld) needsCarriers() bool {
-	if w.state == nil || w.state.Generation < w.key.Status.KeyGeneration {
-		return true
-	}
-	for _, key := range w.state.Keys {
-		if key.Published.IsZero() {
-			return true
-		}
-	}
-	return false
 }
 
 // staleExports names the Secrets that this key was exported to before its spec

@@ -69,25 +69,13 @@ type refusal struct {
 // tokens would be refused.
 func refuseSpec(key *v1alpha1.SigningKey, bounds keyring.Bounds) refusal {
 	spec := keySpec(key)
-	switch {
-	case !spec.External:
+	if !spec.External {
 		return refusal{v1alpha1.ReasonNotSupportedYet, "spec.signer: Issuer needs a TokenIssuer, which this version does not run: use External"}
-	case spec.WaitForVerifiers:
-		return refusal{v1alpha1.ReasonNotSupportedYet, "spec.rotation.waitForVerifiers: true needs acknowledgements, which this version does not collect: set it to false, keys then switch by the clock (prePublish)"}
 	}
 	if err := keyring.Check(spec, bounds); err != nil {
 		return refusal{v1alpha1.ReasonUnsafeRotation, "spec." + strings.TrimPrefix(err.Error(), keyring.ErrUnsafeRotation.Error()+": ")}
 	}
 	return refusal{}
-}
-
-// heldBack is the spec under which a set whose spec is refused goes on living:
-// no rotation begins, no key goes early, and keys can still be revoked.
-func heldBack(spec keyring.Spec, bounds keyring.Bounds) keyring.Spec {
-	spec.Suspend, spec.WaitForVerifiers = true, false
-	spec.PrePublish = max(spec.PrePublish, bounds.MinPrePublish)
-	spec.RetireAfter = max(spec.RetireAfter, spec.MaxTokenLifetime+bounds.ClockSkew+bounds.RetireMargin)
-	return spec
 }
 
 // largestSkew is the largest leeway of the providers that verify with a key.

@@ -44,7 +44,7 @@ func (v keyView) again(now time.Time) time.Duration {
 
 // status is the whole status of a SigningKey. What was not planned stays as it
 // was: a state that cannot be read is no reason to forget what it held.
-func (v keyView) status(w keyWorld) v1alpha1.SigningKeyStatus {
+func (v keyView) status(w keyWorld, memo *keyMemo) v1alpha1.SigningKeyStatus {
 	status := *w.key.Status.DeepCopy()
 	status.ObservedGeneration = w.key.Generation
 	status.Conditions = setConditions(status.Conditions, w.key.Generation, v.conditions()...)
@@ -59,26 +59,16 @@ func (v keyView) status(w keyWorld) v1alpha1.SigningKeyStatus {
 	if !active.Activated.IsZero() {
 		status.LastRotationTime = moment(active.Activated)
 	}
-	if len(active.Imported) > 0 && !active.Published.IsZero() {
-		status.LastImportPropagation = &policy.Duration{Duration: max(0, active.Published.Sub(active.Created)).Round(time.Millisecond)}
+	status.Keys = v.keyStatuses(w, memo)
+	if took := v.propagation(w, memo); took > 0 {
+		status.LastImportPropagation = &policy.Duration{Duration: took}
 	}
-	status.Keys = nil
-	for _, key := range state.Keys {
-		status.Keys = append(status.Keys, keyStatus(key, v.plan.Removal[key.KID]))
-	}
+	status.LastRevocation = v.lastRevocation(w, memo)
 	status.RevokedKeyIDs = nil
 	for _, revocation := range state.Revoked {
 		status.RevokedKeyIDs = append(status.RevokedKeyIDs, revocation.KID)
 	}
 	return status
-}
-
-func keyStatus(key keyring.Key, removal time.Time) v1alpha1.KeyStatus {
-	return v1alpha1.KeyStatus{
-		KID: key.KID, Phase: string(key.Phase),
-		CreatedTime: moment(key.Created), PublishedTime: moment(key.Published), ActivatedTime: moment(key.Activated),
-		RetiringTime: moment(key.Retiring), RemovalTime: moment(removal),
-	}
 }
 
 // moment is a time as the API stores it, to the second, and nothing for none.
@@ -149,6 +139,9 @@ func (r *keyReconciler) measure(w keyWorld, v keyView, status v1alpha1.SigningKe
 	}
 	if status.LastRotationTime != nil {
 		r.metrics.lastRotation.WithLabelValues(namespace, name).Set(float64(status.LastRotationTime.Unix()))
+	}
+	for state, count := range w.tally(v.plan.State) {
+		r.metrics.verifiers.WithLabelValues(namespace, name, state).Set(float64(count))
 	}
 	for _, e := range v.plan.Events {
 		if result := rotationResult(e.Kind); result != "" {

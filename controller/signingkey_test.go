@@ -99,7 +99,7 @@ func TestASpecThatIsRefusedLetsTheSetLiveOnSafely(t *testing.T) {
 	if got.reason != v1alpha1.ReasonUnsafeRotation || !strings.HasPrefix(got.message, "spec.rotation.retireAfter is 1h0m0s: set it to at least 1h2m10s") {
 		t.Errorf("refusal %+v", got)
 	}
-	held := heldBack(keySpec(key), bounds)
+	held := keyring.Safe(keySpec(key), bounds)
 	if err := keyring.Check(held, bounds); err != nil || !held.Suspend || held.WaitForVerifiers {
 		t.Errorf("held back to %+v: %v", held, err)
 	}
@@ -149,13 +149,13 @@ func TestDistribution(t *testing.T) {
 		"no bundle needs it: everywhere":               {nil, keyring.Everywhere},
 		"held and told":                                {[]carrier{{generation: 5, keys: held}}, 5},
 		"the slowest bundle counts":                    {[]carrier{{generation: 5, keys: held}, {generation: 4, keys: held[:1]}}, 4},
-		"a pod that was not told does not have it":     {[]carrier{{generation: 5, keys: held, untold: 1}}, 0},
+		"a pod that was not told does not have it":     {[]carrier{{generation: 5, keys: held, untold: []string{"chat-0"}}}, 0},
 		"a bundle of an earlier object does not count": {[]carrier{{generation: 12, keys: []keyring.VerifyKey{{KID: "9-z"}}}}, 3},
 		"a bundle that will refer to it has nothing":   {[]carrier{{}}, 0},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			if got := distributed(test.carriers, state); got != test.want {
+			if got := distributed(test.carriers, state, false); got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})

@@ -30,7 +30,7 @@ type SigningKeyStatus struct {
 	// +optional
 	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
 
-	// lastImportPropagation is how long the last changed value of an imported secret took until every bundle had it.
+	// lastImportPropagation is how long the last changed value of an imported secret took until every guarded pod had acknowledged it.
 	// +optional
 	LastImportPropagation *policy.Duration `json:"lastImportPropagation,omitempty"`
 
@@ -47,6 +47,10 @@ type SigningKeyStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=64
 	RevokedKeyIDs []string `json:"revokedKeyIDs,omitempty"`
+
+	// lastRevocation is the last revocation, and whether every guarded pod refuses the key by now.
+	// +optional
+	LastRevocation *RevocationStatus `json:"lastRevocation,omitempty"`
 
 	// conditions are Ready, Rotating and Degraded.
 	// +optional
@@ -89,13 +93,38 @@ type KeyStatus struct {
 	// +optional
 	RemovalTime *metav1.Time `json:"removalTime,omitempty"`
 
-	// lastAcceptedTime is when a verifier last accepted a token of the key, to the minute.
+	// acknowledgedTime is when every guarded pod had acknowledged the key for the first time.
+	// +optional
+	AcknowledgedTime *metav1.Time `json:"acknowledgedTime,omitempty"`
+
+	// lastAcceptedTime is when a verifier last accepted a token of the key, to the minute, as far as the controller has asked.
 	// +optional
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
+
+	// lastObservedTime is, for a retiring key of external signers, until when the controller has watched whether tokens of the key are accepted. A controller that was away for longer than its margin takes the key as used meanwhile.
+	// +optional
+	LastObservedTime *metav1.Time `json:"lastObservedTime,omitempty"`
 
 	// verifiers says how many guarded pods have the key.
 	// +optional
 	Verifiers *VerifierStatus `json:"verifiers,omitempty"`
+}
+
+// RevocationStatus is what became of a revocation.
+type RevocationStatus struct {
+	// kid is the id of the revoked key.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	KID string `json:"kid"`
+
+	// revokedTime is when the key was taken out of every bundle.
+	// +optional
+	RevokedTime *metav1.Time `json:"revokedTime,omitempty"`
+
+	// acknowledgedTime is when every guarded pod had acknowledged that it refuses the key. Until then some may still accept it.
+	// +optional
+	AcknowledgedTime *metav1.Time `json:"acknowledgedTime,omitempty"`
 }
 
 // VerifierStatus says how many guarded pods have a key.

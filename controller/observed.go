@@ -1,0 +1,208 @@
+package controller
+
+import (
+	"slices"
+	"time"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/keyring"
+)
+
+// untoldPatience is how long a key that switches by the clock waits for pods
+// that cannot be told of it. By then their kubelets have refreshed the mount by
+// themselves.
+const untoldPatience = 2 * time.Minute
+
+// observations are what the planner gets to see.
+func (w keyWorld) observations(view keyView) keyring.Observations {
+	seen := keyring.Observations{
+		Distributed: distributed(w.carriers, w.state, w.hurries(view.spec)), Verifiers: w.verifiers(),
+		Accepted: w.accepted(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
+	}
+	if w.export != nil && !foreign(w.export, w.key) {
+		seen.ExportedKID = string(w.export.Data[v1alpha1.ExportCurrentKID])
+	}
+	return seen
+}
+
+// hurries reports whether the next key does not wait until every pod was told of
+// it: sidecars acknowledge it anyway, or it replaces a revoked one, or some pod
+// cannot be told.
+func (w keyWorld) hurries(spec keyring.Spec) bool {
+	if spec.WaitForVerifiers || w.state == nil {
+		return true
+	}
+	return slices.ContainsFunc(w.state.Keys, func(key keyring.Key) bool {
+		return key.Published.IsZero() && (key.Urgent || w.now.Sub(key.Created) > untoldPatience)
+	})
+}
+
+// distributed is the lowest generation that every carrier holds and, unless it
+// hurries, told its pods of. A bundle that lacks a key of the state does not
+// count as holding it, whatever generation it names: it may stem from an earlier
+// SigningKey.
+func distributed(carriers []carrier, state *keyring.State, hurries bool) int64 {
+	lowest := int64(keyring.Everywhere)
+	for _, c := range carriers {
+		if len(c.untold) > 0 && !hurries {
+			return 0
+		}
+		lowest = min(lowest, c.holds(state))
+	}
+	return lowest
+}
+
+func (c carrier) holds(state *keyring.State) int64 {
+	if state == nil {
+		return c.generation
+	}
+	return state.Acknowledged(c.generation, c.kids())
+}
+
+func (c carrier) kids() []string {
+	kids := make([]string, 0, len(c.keys))
+	for _, key := range c.keys {
+		kids = append(kids, key.KID)
+	}
+	return kids
+}
+
+// proves is the generation of the set that a sidecar proved to have in force. One
+// that has another revision than the bundle of now is on its way there, and
+// proves nothing.
+func (c carrier) proves(state *keyring.State, set string, v verifier) int64 {
+	answer := v.answer.State
+	if v.answer.At.IsZero() || answer.Revision != c.revision || state == nil {
+		return 0
+	}
+	return state.Acknowledged(answer.Generations[set], answer.KIDs[set])
+}
+
+// silent reports whether it is unknown what a sidecar accepts.
+func (v verifier) silent() bool { return v.answer.At.IsZero() || v.answer.Stale }
+
+// verifiers are the pods that verify with the set, and what they proved.
+func (w keyWorld) verifiers() []keyring.Verifier {
+	var all []keyring.Verifier
+	for _, c := range w.carriers {
+		for _, v := range c.verifiers {
+			all = append(all, keyring.Verifier{Name: v.name, Acked: c.proves(w.state, w.key.Name, v), Silent: v.silent()})
+		}
+	}
+	return all
+}
+
+// floor is the highest generation that anybody names for a set of this name.
+func (w keyWorld) floor() int64 {
+	var highest int64
+	for _, c := range w.carriers {
+		highest = max(highest, c.generation, c.seen.named[w.key.Name])
+	}
+	return highest
+}
+
+// memory is what the status, the bundles, and sidecars that are ahead of their
+// bundle remember of a set. An object without a status remembers nothing: what
+// bundles hold is then an earlier object's.
+func (w keyWorld) memory() keyring.Memory {
+	status := w.key.Status
+	if status.KeyGeneration == 0 {
+		return keyring.Memory{}
+	}
+	own := keyring.Witness{Generation: status.KeyGeneration, ActiveKID: status.ActiveKeyID, Revoked: status.RevokedKeyIDs}
+	for _, key := range status.Keys {
+		own.Live = append(own.Live, key.KID)
+	}
+	witnesses := []keyring.Witness{own}
+	for _, c := range w.carriers {
+		witnesses = append(witnesses, keyring.Witness{Generation: c.generation, Keys: c.keys, Live: c.kids()})
+		for _, answer := range c.report.Answers {
+			witnesses = append(witnesses, c.testimony(w.key.Name, answer.State)...)
+		}
+	}
+	return keyring.Recall(witnesses...)
+}
+
+// testimony is what one sidecar remembers: revocations, and which keys were live
+// if it is ahead of its bundle. One that is merely late is no witness of that.
+func (c carrier) testimony(key string, state bundle.State) []keyring.Witness {
+	ahead := state.Revision > c.revision && state.Revision < maxTrusted
+	switch {
+	case ahead:
+		return []keyring.Witness{{Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}}
+	case len(state.Revoked[key]) > 0:
+		return []keyring.Witness{{Revoked: state.Revoked[key]}}
+	}
+	return nil
+}
+
+// accepted is when tokens of each live key were last accepted, as far as anybody
+// may know; nil when no bundle holds the set.
+func (w keyWorld) accepted() map[string]time.Time {
+	if len(w.carriers) == 0 {
+		return nil
+	}
+	last := w.heard()
+	if w.state == nil {
+		return last
+	}
+	for _, key := range w.state.Keys {
+		if doubt := w.doubt(key); doubt.After(last[key.KID]) {
+			last[key.KID] = doubt
+		}
+	}
+	return last
+}
+
+// heard is when sidecars told of the last accepted token of each key, now or as
+// the status remembers it.
+func (w keyWorld) heard() map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, key := range w.key.Status.Keys {
+		if key.LastAcceptedTime != nil {
+			last[key.KID] = key.LastAcceptedTime.Time
+		}
+	}
+	for _, c := range w.carriers {
+		for kid, at := range c.report.Accepted {
+			if at.After(last[kid]) {
+				last[kid] = at
+			}
+		}
+	}
+	return last
+}
+
+// doubt is the last time at which tokens of a retiring key may have been
+// accepted unseen: a sidecar vanished before it could be asked, or nobody asked
+// for longer than the margin. Zero: never.
+func (w keyWorld) doubt(key keyring.Key) time.Time {
+	var doubt time.Time
+	if key.Phase != keyring.Retiring {
+		return doubt
+	}
+	watched := key.Retiring
+	for _, status := range w.key.Status.Keys {
+		if status.KID == key.KID && status.LastObservedTime != nil && status.LastObservedTime.After(watched) {
+			watched = status.LastObservedTime.Time
+		}
+	}
+	for _, c := range w.carriers {
+		if c.report.Lost.After(doubt) {
+			doubt = c.report.Lost
+		}
+		if since := c.watchedSince(w.now); !watched.IsZero() && since.Sub(watched) > w.margin && since.After(doubt) {
+			doubt = since
+		}
+	}
+	return doubt
+}
+
+// watchedSince is since when this process asks the carrier's sidecars.
+func (c carrier) watchedSince(now time.Time) time.Time {
+	if c.report.Since.IsZero() {
+		return now
+	}
+	return c.report.Since
+}

@@ -1,0 +1,126 @@
+package controller
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/token"
+)
+
+// How often a sidecar that has the bundle of now is asked again.
+const (
+	askRetiring  = time.Minute // at most: to hear whether an old key is still used
+	askPublished = 5 * time.Second
+	askIdle      = 5 * time.Minute
+	askLeast     = time.Second
+)
+
+// call says which sidecars have to answer for the policy's bundle, and how often.
+func (r *policyReconciler) call(w policyWorld, view policyView) {
+	bundle := bundleKey(w.policy)
+	if view.bundle.foreign || view.file == nil {
+		r.switchboard.forget(bundle)
+		return
+	}
+	every, moving := askIdle, false
+	for _, source := range w.from.keys {
+		pause, moves := source.pace()
+		every, moving = min(every, pause), moving || moves
+	}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(w.from.keys)), maps.Keys(view.file.SigningKeys))
+	r.switchboard.expect(bundle, rollcall.Call{
+		Pods:   askedPods(w.pods, bundle.Name, view.file.Revision),
+		AckKey: token.Secret(view.file.AckKey), Revision: view.file.Revision, Every: every,
+	}, names, moving)
+}
+
+// pace is how often verifiers of a SigningKey are asked, and whether one of its
+// keys is on its way in or out.
+func (s signingSource) pace() (every time.Duration, moving bool) {
+	if s.state == nil {
+		return askIdle, true
+	}
+	every = askIdle
+	for _, key := range s.state.Keys {
+		switch {
+		case key.Phase == keyring.Retiring:
+			every = min(every, askRetiring, max(s.lifetime()/3, askLeast))
+			moving = true
+		case key.Phase == keyring.Published || key.Published.IsZero():
+			every, moving = min(every, askPublished), true
+		}
+	}
+	return every, moving || s.unacknowledged()
+}
+
+// unacknowledged reports whether the status waits for sidecars to acknowledge a
+// revocation or an imported value.
+func (s signingSource) unacknowledged() bool {
+	status := s.key.Status
+	if last := len(s.state.Revoked); last > 0 {
+		told := status.LastRevocation
+		if told == nil || told.KID != s.state.Revoked[last-1].KID || told.AcknowledgedTime == nil {
+			return true
+		}
+	}
+	active, found := s.state.ActiveKey()
+	return found && len(active.Imported) > 0 && !slices.ContainsFunc(status.Keys, func(key v1alpha1.KeyStatus) bool {
+		return key.KID == active.KID && key.AcknowledgedTime != nil
+	})
+}
+
+// askedPods are the pods whose sidecars have to answer for a bundle: living ones
+// that mount it, whatever policy selects them now, and whose sidecar has started
+// at least once, ready or not (decision 18).
+func askedPods(pods []corev1.Pod, bundle string, revision int64) []rollcall.Pod {
+	var asked []rollcall.Pod
+	for i := range pods {
+		pod := &pods[i]
+		if verifies(pod, bundle) {
+			asked = append(asked, rollcall.Pod{UID: pod.UID, Name: pod.Name, Address: adminAddress(pod), Told: toldOf(pod, revision)})
+		}
+	}
+	return asked
+}
+
+// mounts reports whether a living pod mounts a bundle for its guard.
+func mounts(pod *corev1.Pod, bundle string) bool {
+	_, guarded := sidecarImageOf(pod)
+	return guarded && living(pod) && bundleOf(pod) == bundle
+}
+
+// verifies reports whether a pod's sidecar judges tokens with a bundle.
+func verifies(pod *corev1.Pod, bundle string) bool {
+	return mounts(pod, bundle) && started(statusOf(pod.Status.InitContainerStatuses, v1alpha1.ContainerName))
+}
+
+// adminAddress is where a pod's sidecar answers; empty while the pod has no
+// address.
+func adminAddress(pod *corev1.Pod) string {
+	if pod.Status.PodIP == "" {
+		return ""
+	}
+	port := int32(v1alpha1.AdminPort)
+	for _, container := range pod.Spec.InitContainers {
+		for _, declared := range container.Ports {
+			if container.Name == v1alpha1.ContainerName && declared.Name == v1alpha1.AdminPortName {
+				port = declared.ContainerPort
+			}
+		}
+	}
+	return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port)))
+}
+
+func bundleKey(p client.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: p.GetNamespace(), Name: v1alpha1.BundleName(p.GetName())}
+}

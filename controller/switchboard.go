@@ -1,0 +1,118 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
+)
+
+// idlePause gathers what sidecars answer while no key is on its way in or out:
+// it only shows in counts.
+const idlePause = 10 * time.Second
+
+// switchboard connects the two reconcilers with the roll call: the policies say
+// who is to be asked, the answers wake the keys, and a policy whose sidecars are
+// ahead of it.
+type switchboard struct {
+	roll           *rollcall.Roll
+	keys, policies bell
+
+	mu    sync.Mutex
+	lines map[types.NamespacedName]line // by bundle
+}
+
+// line is what waking needs to know of one bundle.
+type line struct {
+	revision int64
+	keys     []string // the SigningKeys that its policy refers to, or its sidecars know
+	moving   bool     // one of them is on its way in or out
+}
+
+func newSwitchboard(now func() time.Time) *switchboard {
+	s := &switchboard{lines: map[types.NamespacedName]line{}}
+	s.roll = rollcall.New(rollcall.Options{Now: now, Notify: s.answered})
+	return s
+}
+
+// expect says who has to answer for a bundle.
+func (s *switchboard) expect(bundle types.NamespacedName, call rollcall.Call, keys []string, moving bool) {
+	s.mu.Lock()
+	s.lines[bundle] = line{revision: call.Revision, keys: keys, moving: moving}
+	s.mu.Unlock()
+	s.roll.Expect(bundle, call)
+}
+
+// forget drops a bundle that is gone, or is not ours, and wakes the keys that
+// waited for its sidecars.
+func (s *switchboard) forget(bundle types.NamespacedName) {
+	s.mu.Lock()
+	gone, known := s.lines[bundle]
+	delete(s.lines, bundle)
+	s.mu.Unlock()
+	s.roll.Forget(bundle)
+	if known {
+		s.keys.ring(0, bundle.Namespace, gone.keys...)
+	}
+}
+
+// answered wakes whom a new answer concerns.
+func (s *switchboard) answered(bundle types.NamespacedName) {
+	s.mu.Lock()
+	line, known := s.lines[bundle]
+	s.mu.Unlock()
+	if !known {
+		return
+	}
+	seen := recall(s.roll.Report(bundle), line.revision)
+	pause := idlePause
+	if line.moving || seen.ahead() {
+		pause = 0
+	}
+	s.keys.ring(pause, bundle.Namespace, slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(seen.named)), line.keys...))))...)
+	if seen.ahead() {
+		s.policies.ring(0, bundle.Namespace, strings.TrimSuffix(bundle.Name, v1alpha1.BundleSuffix))
+	}
+}
+
+// recollection is what the sidecars of one bundle know that the cluster may have
+// forgotten.
+type recollection struct {
+	revision int64            // the highest above the bundle's own; 0: none is
+	named    map[string]int64 // by SigningKey, the highest generation that any sidecar names
+	beyond   map[string]int64 // the same of sidecars whose revision is above the bundle's
+}
+
+func (r recollection) ahead() bool { return r.revision > 0 }
+
+// maxTrusted keeps a pod's author, or a sidecar that lies, from using up the
+// numbers.
+const maxTrusted = 1 << 40
+
+// recall sums up what sidecars answered, against the revision of their bundle.
+func recall(report rollcall.Report, revision int64) recollection {
+	seen := recollection{named: map[string]int64{}, beyond: map[string]int64{}}
+	for _, answer := range report.Answers {
+		state := &answer.State
+		above := state.Revision > revision && state.Revision < maxTrusted
+		if above {
+			seen.revision = max(seen.revision, state.Revision)
+		}
+		for name, generation := range state.Generations {
+			if generation >= maxTrusted {
+				continue
+			}
+			seen.named[name] = max(seen.named[name], generation)
+			if above {
+				seen.beyond[name] = max(seen.beyond[name], generation)
+			}
+		}
+	}
+	return seen
+}
