@@ -18,7 +18,7 @@ const untoldPatience = 2 * time.Minute
 func (w keyWorld) observations(view keyView) keyring.Observations {
 	seen := keyring.Observations{
 		Distributed: distributed(w.carriers, w.state, w.hurries(view.spec)), Verifiers: w.verifiers(),
-		Accepted: w.accepted(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
+		Accepted: w.accepted(), Doubt: w.doubt(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
 	}
 	if w.export != nil && !foreign(w.export, w.key) {
 		seen.ExportedKID = string(w.export.Data[v1alpha1.ExportCurrentKID])
@@ -137,22 +137,13 @@ func (c carrier) testimony(key string, state bundle.State) []keyring.Witness {
 	return nil
 }
 
-// accepted is when tokens of each live key were last accepted, as far as anybody
-// may know; nil when no bundle holds the set.
+// accepted is when tokens of each key were last accepted; nil when no bundle
+// holds the set.
 func (w keyWorld) accepted() map[string]time.Time {
 	if len(w.carriers) == 0 {
 		return nil
 	}
-	last := w.heard()
-	if w.state == nil {
-		return last
-	}
-	for _, key := range w.state.Keys {
-		if doubt := w.doubt(key); doubt.After(last[key.KID]) {
-			last[key.KID] = doubt
-		}
-	}
-	return last
+	return w.heard()
 }
 
 // heard is when sidecars told of the last accepted token of each key, now or as
@@ -174,14 +165,24 @@ func (w keyWorld) heard() map[string]time.Time {
 	return last
 }
 
-// doubt is the last time at which tokens of a retiring key may have been
-// accepted unseen: a sidecar vanished before it could be asked, or nobody asked
-// for longer than the margin. Zero: never.
-func (w keyWorld) doubt(key keyring.Key) time.Time {
+// doubt is the last time at which tokens of retiring keys may have been accepted
+// unseen: a sidecar vanished before it could be asked, or nobody asked for longer
+// than the margin. Zero: never.
+func (w keyWorld) doubt() time.Time {
 	var doubt time.Time
-	if key.Phase != keyring.Retiring {
+	if w.state == nil {
 		return doubt
 	}
+	for _, key := range w.state.Keys {
+		if at := w.doubtOf(key); key.Phase == keyring.Retiring && at.After(doubt) {
+			doubt = at
+		}
+	}
+	return doubt
+}
+
+func (w keyWorld) doubtOf(key keyring.Key) time.Time {
+	var doubt time.Time
 	watched := key.Retiring
 	for _, status := range w.key.Status.Keys {
 		if status.KID == key.KID && status.LastObservedTime != nil && status.LastObservedTime.After(watched) {
