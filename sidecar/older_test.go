@@ -27,6 +27,9 @@ type mounted struct {
 func startMounted(t *testing.T, change func(*Config)) *guarded {
 	t.Helper()
 	g, _ := startPod(t, func(c *Config) {
+		if err := os.Mkdir(filepath.Join(filepath.Dir(c.PolicyFile), "bundle"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		c.PolicyFile = filepath.Join(filepath.Dir(c.PolicyFile), "bundle", "policy.json")
 		c.KeysFile = filepath.Join(filepath.Dir(c.KeysFile), "bundle", "keys.json")
 		if change != nil {
@@ -51,9 +54,6 @@ func (g *guarded) mountBundle(m mounted) {
 	}
 	data, err := file.Marshal()
 	if err != nil {
-		g.t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(g.dir, "bundle"), 0o755); err != nil {
 		g.t.Fatal(err)
 	}
 	version, err := os.MkdirTemp(filepath.Join(g.dir, "bundle"), "..")

@@ -9,6 +9,7 @@
 // last good state, is the caller's business.
 //
 // It looks at the files four times a second. That costs a few stat calls, works
-// on every file system and needs no dependency; what inotify would add is a
-// quarter of a second, and special cases for links, moves and network mounts.
+// on every file system and needs no dependency. Where Kubernetes swaps a mount,
+// Linux tells of it (inotify), and the look comes at once: a revoked key is
+// accepted a quarter of a second less. That is a hint and nothing depends on it.
 package filewatch

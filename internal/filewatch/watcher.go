@@ -123,6 +123,16 @@ func (l look) equal(other look) bool {
 	return l.failed == other.failed && l.sum == other.sum && slices.Equal(l.stamps, other.stamps)
 }
 
+// parents are the directories that the paths are in.
+func parents(paths []string) []string {
+	var dirs []string
+	for _, path := range paths {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
 // mounted reports whether every path is in a directory that Kubernetes swaps as
 // a whole.
 func mounted(paths []string) bool {
@@ -133,15 +143,22 @@ func mounted(paths []string) bool {
 }
 
 // Run looks at the files until ctx ends. Files that are swapped as a whole are
-// reported at once, others when two looks in a row saw the same.
+// reported at once, and looked at as soon as the system tells of the swap; others
+// are reported when two looks in a row, an interval apart, saw the same.
 func (w *Watcher) Run(ctx context.Context) {
 	ticker := time.NewTicker(w.config.Interval)
 	defer ticker.Stop()
+	hints := newHints(parents(w.config.Paths))
+	defer hints.close()
 	var last look
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hints.c:
+			if !mounted(w.config.Paths) {
+				continue
+			}
 		case <-ticker.C:
 		}
 		now := w.look()
