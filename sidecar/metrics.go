@@ -66,7 +66,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		reloads:         counter("gatepost_config_reloads_total", "Attempts to load policy and keys by result; all but ok left the last good state in force.", "result"),
 		lastReload:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatepost_config_last_reload_timestamp_seconds", Help: "When policy and keys were last loaded, as Unix time."}),
 		streams:         gauge("gatepost_streams_active", "Open streams by kind (sse, chunked, websocket).", "kind"),
-		streamsClosed:   counter("gatepost_streams_closed_total", "Ended streams by kind and cause (agent, client, error, drain, token_expired).", "kind", "cause"),
+		streamsClosed:   counter("gatepost_streams_closed_total", "Ended streams by kind and cause (agent, client, error, drain, token_expired, key_removed).", "kind", "cause"),
 		streamsOutlived: counter("gatepost_stream_outlived_token_total", "Streams that went on after their token had expired and were not ended for it.", "kind"),
 		preflights:      counter("gatepost_cors_preflights_total", "CORS preflights by result (allowed, refused).", "result"),
 		apiKeys:         counter("gatepost_api_key_requests_total", "Requests with an API key by client id (unknown: nobody's; other: beyond those counted) and what looking it up found (ok, api_key_invalid, api_key_expired).", "client", "result"),
@@ -74,6 +74,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		upstreamErrors:  counter("gatepost_upstream_errors_total", "Requests that the agent did not answer, by kind (connect, timeout, reset, protocol, truncated).", "kind"),
 	}
 	registry.MustRegister(m.lastReload)
+	for _, result := range []string{reloadOK, reloadUnreadable, reloadInvalid, reloadNotSupported, reloadTooShort, reloadLooksLikeKey, reloadOlder} {
+		m.reloads.WithLabelValues(result) // from 0, or the first refusal would not be seen as an increase
+	}
 	return m
 }
 

@@ -140,6 +140,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"half an issuer":                         {"webhook.certManagerIssuer.name=ca", "/webhook/certManagerIssuer"},
 		"watching kube-system":                   {"watchNamespaces={kube-system}", "/watchNamespaces/0"},
 		"a log level that does not exist":        {"logLevel=loud", "/logLevel"},
+		"runbooks without an address":            {"prometheusRule.runbooks=docs", "/prometheusRule/runbooks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, stderr, err := run(t, "template", release, ".", "--set", test.set)

@@ -2,6 +2,7 @@ package gatepost_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,29 +16,21 @@ import (
 // default values for people who use kustomize: config/default is all of it.
 const configDir = "../../config"
 
+// monitoringDir is the part of config/ that config/default leaves out, because it
+// needs the Prometheus operator and Grafana.
+const monitoringDir = "monitoring"
+
 // TestConfig compares config/ with the chart, one file for each template.
 func TestConfig(t *testing.T) {
-	files := map[string][]string{} // by path below config/, its documents
-	var order []string
-	for document := range strings.SplitSeq(render(t), "\n---\n") {
-		document = strings.TrimPrefix(strings.TrimSpace(document), "---\n")
-		source, text, found := strings.Cut(document, "\n")
-		path, isSource := strings.CutPrefix(source, "# Source: gatepost/templates/")
-		if !found || !isSource {
-			t.Fatalf("a document does not name its template: %.80q", document)
+	files := documents(t, render(t))
+	for path, texts := range documents(t, render(t, "--set", "podMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true")) {
+		if strings.HasPrefix(path, monitoringDir+"/") {
+			files[path] = texts
 		}
-		if !strings.Contains(path, "/") {
-			path = "default/" + path
-		}
-		if _, seen := files[path]; !seen {
-			order = append(order, path)
-		}
-		files[path] = append(files[path], strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize"))
 	}
 	files["default/namespace.yaml"] = []string{namespaceManifest(t)}
-	order = append(order, "default/namespace.yaml")
 	directories := map[string][]string{}
-	for _, path := range order {
+	for _, path := range slices.Sorted(maps.Keys(files)) {
 		directory, name := filepath.Split(path)
 		directories[filepath.Clean(directory)] = append(directories[filepath.Clean(directory)], name)
 		compare(t, filepath.Join(configDir, path), header("the chart")+strings.Join(files[path], "\n---\n")+"\n")
@@ -60,6 +53,25 @@ func TestConfig(t *testing.T) {
 		crds[i] = filepath.Base(crds[i])
 	}
 	compare(t, filepath.Join(configDir, "crd", "kustomization.yaml"), header("config/crd")+kustomization(t, crds))
+}
+
+// documents are what a render holds, by the path below config/ that each belongs to.
+func documents(t *testing.T, rendered string) map[string][]string {
+	t.Helper()
+	files := map[string][]string{}
+	for document := range strings.SplitSeq(rendered, "\n---\n") {
+		document = strings.TrimPrefix(strings.TrimSpace(document), "---\n")
+		source, text, found := strings.Cut(document, "\n")
+		path, isSource := strings.CutPrefix(source, "# Source: gatepost/templates/")
+		if !found || !isSource {
+			t.Fatalf("a document does not name its template: %.80q", document)
+		}
+		if !strings.Contains(path, "/") {
+			path = "default/" + path
+		}
+		files[path] = append(files[path], strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize"))
+	}
+	return files
 }
 
 // images is for people who would only change the image of the Deployment.
