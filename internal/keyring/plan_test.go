@@ -121,7 +121,8 @@ func TestPlans(t *testing.T) {
 		},
 		"with proof asked for, an external signer holds the old key until the new one is in use and the old one quiet": func(b *bench) {
 			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
-			b.plan()
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}}
+			b.plan().after(10 * time.Minute)
 			old := b.active()
 			b.after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
 			b.obs.Accepted[old] = b.now
@@ -131,6 +132,7 @@ func TestPlans(t *testing.T) {
 		},
 		"a successor that was accepted only before it took over is not in use": func(b *bench) {
 			b.spec.Imported, b.spec.WaitForVerifiers, b.obs.Import.Current = true, true, Octets("first")
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}}
 			b.plan()
 			first := b.active()
 			b.obs.Accepted = map[string]time.Time{}
@@ -190,6 +192,12 @@ func TestPlans(t *testing.T) {
 			b.after(time.Second).want("Retiring Active").wantFinding(VerifiersLagging)
 			b.obs.Verifiers[1].Silent = false
 			b.plan().want("Active")
+		},
+		"with proof asked for, a time without verifiers proves nothing": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Accepted[b.active()] = b.now
+			b.after(20 * time.Hour).want("Retiring Active").wantProgress(WaitingForSigner)
 		},
 		"silent verifiers are named while the next key is on its way too": func(b *bench) {
 			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}

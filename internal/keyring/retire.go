@@ -58,7 +58,7 @@ func (r *run) retire() {
 // verifies. An external signer acknowledges nothing: a token of the key that was
 // accepted lately is evidence that it is needed, and always counts. Where proof
 // is asked for (WaitForVerifiers), silence is none: a successor must have been
-// seen in use, and every verifier must have answered. Somebody who knows may
+// seen in use, and every verifier, of at least one, must answer. Somebody who knows may
 // confirm instead.
 func (r *run) over(k Key) bool {
 	end := k.Retiring.Add(r.spec.RetireAfter)
@@ -81,7 +81,7 @@ func (r *run) over(k Key) bool {
 		}
 		return false
 	}
-	return !r.spec.WaitForVerifiers || r.takenUp(k)
+	return !r.spec.WaitForVerifiers || len(r.obs.Verifiers) > 0 && r.takenUp(k)
 }
 
 // quiet is when the key has been unused for as long as the overlap.
