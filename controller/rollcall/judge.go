@@ -1,0 +1,111 @@
+package rollcall
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/token"
+)
+
+// question is everything that an answer is judged by.
+type question struct {
+	uid     types.UID
+	address string
+	key     token.Secret
+}
+
+// reply is what became of a question.
+type reply struct {
+	state   bundle.State // when problem is empty
+	problem string
+}
+
+// judge decides whether the body answers the question. Whose pod it is comes
+// first: an address that was reused is worth telling from a forgery.
+func judge(body []byte, q question, nonce string) reply {
+	state, err := bundle.ParseState(body)
+	switch {
+	case err != nil:
+		return reply{problem: Malformed}
+	case state.PodUID != string(q.uid):
+		return reply{problem: WrongPod}
+	case !state.Verify(q.key, nonce):
+		return reply{problem: BadMAC}
+	}
+	state.PodUID, state.MAC = string(q.uid), ""
+	return reply{state: state}
+}
+
+// share replaces the maps of a state that equal those of the one before it, of
+// whichever pod, by those: thousands of pods say the same.
+func share(state, like bundle.State) bundle.State {
+	if maps.Equal(state.Generations, like.Generations) {
+		state.Generations = like.Generations
+	}
+	if maps.EqualFunc(state.LastAccepted, like.LastAccepted, time.Time.Equal) {
+		state.LastAccepted = like.LastAccepted
+	}
+	if maps.EqualFunc(state.KIDs, like.KIDs, slices.Equal) {
+		state.KIDs = like.KIDs
+	}
+	if maps.EqualFunc(state.Revoked, like.Revoked, slices.Equal) {
+		state.Revoked = like.Revoked
+	}
+	return state
+}
+
+// same reports whether two states say the same but for when keys were used.
+func same(a, b bundle.State) bool {
+	return a.Revision == b.Revision && maps.Equal(a.Generations, b.Generations) &&
+		maps.EqualFunc(a.KIDs, b.KIDs, slices.Equal) && maps.EqualFunc(a.Revoked, b.Revoked, slices.Equal)
+}
+
+// acceptedAt is the latest time at which the token may have been accepted that a
+// sidecar's answer at `at` speaks of, which it cuts to the minute: the end of
+// that minute, but not after the answer. Where the one before (zero: none) spoke
+// of another minute, it was after that one, whatever the pod's clock says.
+func acceptedAt(minute, minuteBefore, at, before time.Time) time.Time {
+	end := minute.Add(time.Minute)
+	if !before.IsZero() && !minute.Equal(minuteBefore) && end.Before(before) {
+		end = before
+	}
+	if end.After(at) {
+		return at
+	}
+	return end
+}
+
+// maxAccepted bounds the key ids that are remembered of one bundle.
+const maxAccepted = 1024
+
+// forgettable is how old a last acceptance is at least that makes room for
+// another when there are maxAccepted.
+const forgettable = 48 * time.Hour
+
+// accept notes what the answer says of the use of keys, and reports whether a
+// key was used for the first time.
+func accept(accepted map[string]time.Time, state bundle.State, last Answer, now time.Time) bool {
+	var first bool
+	for kid, minute := range state.LastAccepted {
+		at := acceptedAt(minute, last.State.LastAccepted[kid], now, last.At)
+		known, found := accepted[kid]
+		switch {
+		case !found && len(accepted) >= maxAccepted && !makeRoom(accepted, now):
+			continue
+		case found && !at.After(known):
+			continue
+		}
+		accepted[kid], first = at, first || !found
+	}
+	return first
+}
+
+// makeRoom forgets keys that nobody has used for long.
+func makeRoom(accepted map[string]time.Time, now time.Time) bool {
+	maps.DeleteFunc(accepted, func(_ string, at time.Time) bool { return now.Sub(at) > forgettable })
+	return len(accepted) < maxAccepted
+}

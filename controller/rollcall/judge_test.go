@@ -1,0 +1,180 @@
+package rollcall
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/token"
+)
+
+var (
+	ackKey   = token.Secret("thirty-two bytes that a bundle has")
+	otherKey = token.Secret("thirty-two bytes of another bundle")
+)
+
+// stateOf is what an honest sidecar with a revision knows.
+func stateOf(uid string, revision int64) bundle.State {
+	return bundle.State{
+		PodUID: uid, Revision: revision, Generations: map[string]int64{"web": revision},
+		LastAccepted: map[string]time.Time{}, KIDs: map[string][]string{"web": {"1-a"}},
+	}
+}
+
+// signed is the body of an answer.
+func signed(t testing.TB, state bundle.State, key token.Secret, nonce string) []byte {
+	t.Helper()
+	if err := state.Sign(key, nonce); err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func TestAnswersAreJudged(t *testing.T) {
+	t.Parallel()
+	good := signed(t, stateOf("pod-1", 7), ackKey, "fresh")
+	for sentence, test := range map[string]struct {
+		body    []byte
+		problem string
+	}{
+		"an honest answer is good":                         {good, ""},
+		"one of another pod":                               {signed(t, stateOf("pod-2", 7), ackKey, "fresh"), WrongPod},
+		"one of no pod":                                    {signed(t, stateOf("", 7), ackKey, "fresh"), WrongPod},
+		"one that is signed with another key":              {signed(t, stateOf("pod-1", 7), otherKey, "fresh"), BadMAC},
+		"one to an earlier question":                       {signed(t, stateOf("pod-1", 7), ackKey, "stale"), BadMAC},
+		"one that is not signed":                           {[]byte(`{"podUID":"pod-1","revision":7,"generations":{},"lastAccepted":{}}`), BadMAC},
+		"one with a higher revision than was signed":       {[]byte(strings.Replace(string(good), `"revision":7`, `"revision":8`, 1)), BadMAC},
+		"one with another generation than was signed":      {[]byte(strings.Replace(string(good), `"web":7`, `"web":9`, 1)), BadMAC},
+		"one with other keys than were signed":             {[]byte(strings.Replace(string(good), `1-a`, `1-b`, 1)), BadMAC},
+		"one with a use that was not signed":               {[]byte(strings.Replace(string(good), `"lastAccepted":{}`, `"lastAccepted":{"x":"2026-01-01T00:00:00Z"}`, 1)), BadMAC},
+		"no answer":                                        {nil, Malformed},
+		"rubbish":                                          {[]byte("\x1b[2J\r\nlevel=ERROR"), Malformed},
+		"two answers":                                      {append(append([]byte{}, good...), good...), Malformed},
+		"a list":                                           {[]byte(`[]`), Malformed},
+		"a negative revision, though signed":               {signed(t, stateOf("pod-1", -1), ackKey, "fresh"), Malformed},
+		"more than any sidecar has to say":                 {[]byte(`{"podUID":"` + strings.Repeat("x", bundle.MaxStateBytes) + `"}`), Malformed},
+		"a revision that is no number":                     {[]byte(`{"podUID":"pod-1","revision":1e99}`), Malformed},
+		"a signature that is no base64":                    {[]byte(`{"podUID":"pod-1","revision":7,"mac":"%%%"}`), BadMAC},
+		"a name in another case does not make another pod": {signed(t, stateOf("POD-1", 7), ackKey, "fresh"), WrongPod},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			got := judge(test.body, question{uid: "pod-1", key: ackKey}, "fresh")
+			if got.problem != test.problem {
+				t.Fatalf("problem %q, want %q", got.problem, test.problem)
+			}
+			if test.problem != "" && got.state.PodUID != "" || got.state.MAC != "" {
+				t.Errorf("state %+v", got.state)
+			}
+			if test.problem == "" && got.state.Revision != 7 {
+				t.Errorf("revision %d", got.state.Revision)
+			}
+		})
+	}
+	if got := judge(good, question{uid: "pod-1"}, "fresh"); got.problem != BadMAC {
+		t.Errorf("without a key: %+v", got)
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add(signed(f, stateOf("pod-1", 7), ackKey, "fresh"), "fresh")
+	f.Add(signed(f, stateOf("pod-1", 7), otherKey, "fresh"), "fresh")
+	f.Add([]byte(`{"podUID":"pod-1","revision":7,"mac":""}`), "")
+	f.Add([]byte(`{"podUID":"pod-1","generations":{"a":1,"a":2},"mac":"AAAA"}`), "n")
+	f.Fuzz(func(t *testing.T, body []byte, nonce string) {
+		got := judge(body, question{uid: "pod-1", key: ackKey}, nonce)
+		switch got.problem {
+		case Malformed, WrongPod, BadMAC:
+			return
+		case "":
+		default:
+			t.Fatalf("problem %q is none of judge", got.problem)
+		}
+		again := got.state
+		if err := again.Sign(ackKey, nonce); err != nil {
+			t.Fatal(err)
+		}
+		claimed, err := bundle.ParseState(body)
+		if err != nil || claimed.MAC != again.MAC && !claimed.Verify(ackKey, nonce) {
+			t.Fatalf("believed %q, which nobody signed", body)
+		}
+	})
+}
+
+func TestUsesAreNeverTakenForEarlierThanTheyWere(t *testing.T) {
+	t.Parallel()
+	at := func(clock string) time.Time {
+		if clock == "" {
+			return time.Time{}
+		}
+		parsed, err := time.Parse(time.TimeOnly, clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Date(2026, 11, 22, parsed.Hour(), parsed.Minute(), parsed.Second(), 0, time.UTC)
+	}
+	for sentence, test := range map[string]struct{ minute, minuteBefore, now, before, want string }{
+		"the minute is over":                          {"11:00:00", "", "12:00:00", "", "11:01:00"},
+		"the minute is not over":                      {"11:59:00", "", "11:59:20", "", "11:59:20"},
+		"a clock ahead does not reach the future":     {"13:00:00", "", "12:00:00", "", "12:00:00"},
+		"another minute than before, by a slow clock": {"11:01:00", "11:00:00", "12:00:00", "11:59:00", "11:59:00"},
+		"a first use, by a slow clock":                {"11:01:00", "", "12:00:00", "11:59:00", "11:59:00"},
+		"the same minute as before":                   {"11:00:00", "11:00:00", "12:00:00", "11:59:00", "11:01:00"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			got := acceptedAt(at(test.minute), at(test.minuteBefore), at(test.now), at(test.before))
+			if !got.Equal(at(test.want)) {
+				t.Errorf("accepted at %v, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestNoSidecarFillsTheMemoryWithKeyIDs(t *testing.T) {
+	t.Parallel()
+	accepted := map[string]time.Time{"1-real": noon}
+	flood := func(from int) bundle.State {
+		state := bundle.State{LastAccepted: map[string]time.Time{}}
+		for n := range 2 * maxAccepted {
+			state.LastAccepted[fmt.Sprint(from+n)] = noon
+		}
+		return state
+	}
+	accept(accepted, flood(0), Answer{}, noon)
+	accept(accepted, flood(1<<20), Answer{}, noon.Add(time.Minute))
+	if _, kept := accepted["1-real"]; !kept || len(accepted) != maxAccepted {
+		t.Errorf("%d key ids, the real one kept: %v", len(accepted), kept)
+	}
+	state := bundle.State{LastAccepted: map[string]time.Time{"2-new": noon.Add(72 * time.Hour)}}
+	if first := accept(accepted, state, Answer{}, noon.Add(72*time.Hour)); !first || len(accepted) != 1 {
+		t.Errorf("days later: %d key ids, a new one noted: %v", len(accepted), first)
+	}
+}
+
+func TestEqualStatesShareTheirMaps(t *testing.T) {
+	t.Parallel()
+	one, two := stateOf("pod-1", 7), stateOf("pod-2", 7)
+	got := share(two, one)
+	one.Generations["mark"] = 1
+	one.KIDs["mark"] = nil
+	if _, shared := got.Generations["mark"]; !shared {
+		t.Error("the generations were not shared")
+	}
+	if _, shared := got.KIDs["mark"]; !shared {
+		t.Error("the key ids were not shared")
+	}
+	other := stateOf("pod-3", 8)
+	if diff := cmp.Diff(stateOf("pod-3", 8), share(other, one)); diff != "" {
+		t.Errorf("a state was changed (-want +got):\n%s", diff)
+	}
+}
