@@ -47,38 +47,55 @@ func (e *streamEnd) of(found *judgement) time.Time {
 	return time.Time{}
 }
 
-// expiry ends one stream when its credential has expired. A nil expiry never
-// does. It costs a timer, and no goroutine until it fires.
+// expiry ends one stream when its credential has expired, or its key was taken
+// away. A nil expiry never does. It costs a timer, and no goroutine until it
+// fires.
 type expiry struct {
-	at  time.Time
-	cut context.CancelFunc // ends the request to the agent
+	cut   context.CancelFunc // ends the request to the agent
+	key   keyName            // that the token was verified with; its kid is empty for an API key
+	grace time.Duration
+	open  *openStreams
 
 	mu    sync.Mutex
+	at    time.Time
+	why   string
 	timer *time.Timer
 	fired bool
 	ended bool // the exchange came to an end by itself
 }
 
-// causeExpired is why a stream ended that its credential did not outlast.
-const causeExpired = "token_expired"
+// Why a stream ended that its credential did not outlast.
+const (
+	causeExpired    = "token_expired"
+	causeKeyRemoved = "key_removed"
+)
 
 // mayExpire prepares for an answer that is a stream; cut ends the request to
 // the agent.
 func (x *exchange) mayExpire(s *Sidecar, cut context.CancelFunc) {
-	x.expiry = &expiry{at: x.until, cut: cut}
+	x.expiry = &expiry{
+		at: x.until, why: causeExpired, cut: cut, open: &s.open,
+		key: keyName{x.outcome.Provider, x.outcome.KID}, grace: x.in.streams.grace,
+	}
 	if x.webSocket {
 		x.w.goodbye = func() { x.conn.discard(s.base, lingerTime, lingerBytes) }
 	}
 }
 
-// begin watches a stream whose answer has begun.
-func (e *expiry) begin(x *exchange) {
+// begin watches a stream whose answer has begun. The keys may have changed since
+// it was judged.
+func (e *expiry) begin(x *exchange, s *Sidecar) {
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.timer = time.AfterFunc(time.Until(e.at), func() { e.fire(x) })
+	e.mu.Unlock()
+	e.open.add(e)
+	now := time.Now()
+	if in := s.current.Load(); in != x.in && newLoaded(in, now).lacks(e.key) {
+		e.withdraw(now)
+	}
 }
 
 // fire ends the stream. A client that reads nothing must not hold it open, so
@@ -86,7 +103,7 @@ func (e *expiry) begin(x *exchange) {
 func (e *expiry) fire(x *exchange) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended {
+	if e.ended || e.fired {
 		return
 	}
 	e.fired = true
@@ -95,16 +112,20 @@ func (e *expiry) fire(x *exchange) {
 	e.cut()
 }
 
-// end stops watching and reports whether the stream was ended.
-func (e *expiry) end() bool {
+// end stops watching and says why the stream was ended; empty: it was not.
+func (e *expiry) end() string {
 	if e == nil {
-		return false
+		return ""
 	}
+	e.open.remove(e)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
 	if e.timer != nil {
 		e.timer.Stop()
 	}
-	return e.fired
+	if !e.fired {
+		return ""
+	}
+	return e.why
 }

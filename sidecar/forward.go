@@ -50,7 +50,7 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 			x.mayExpire(s, cut)
 		}
 		proxy.ServeHTTP(x.w, x.r.WithContext(httptrace.WithClientTrace(ctx, announce.of(x.r.Method))))
-		if x.expiry.end() && !x.w.hijacked { // it has just ended by itself, but the connection's deadline is set
+		if x.expiry.end() != "" && !x.w.hijacked { // it has just ended by itself, but the connection's deadline is set
 			panic(http.ErrAbortHandler)
 		}
 		x.conn.unframed.Store(false)
@@ -61,9 +61,9 @@ func (s *Sidecar) forward(proxy *httputil.ReverseProxy) handler {
 // noteAbort notes, while net/http's abort passes by, which side ended the
 // answer before its end.
 func (x *exchange) noteAbort() {
+	x.cause = x.expiry.end()
 	switch {
-	case x.expiry.end():
-		x.cause = causeExpired
+	case x.cause != "":
 		return
 	case x.r.Context().Err() != nil:
 		x.cause = "client"

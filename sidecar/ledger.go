@@ -28,7 +28,7 @@ const maxKIDs = 32
 // entry is what is noted of one key.
 type entry struct {
 	count prometheus.Counter
-	last  atomic.Int64 // Unix minutes
+	last  atomic.Int64 // Unix seconds
 }
 
 // accepted notes a token that was accepted now.
@@ -42,8 +42,8 @@ func (l *ledger) accepted(provider, kid string, now time.Time) {
 	}
 	e, _ := found.(*entry)
 	e.count.Inc()
-	if minute := now.Unix() / 60; e.last.Load() < minute {
-		e.last.Store(minute)
+	if second := now.Unix(); e.last.Load() < second {
+		e.last.Store(second)
 	}
 }
 
@@ -77,7 +77,7 @@ func (l *ledger) keep(loaded map[string][]string) {
 }
 
 // lastAccepted says when a token of each of the keys was last accepted, by key
-// id and to the minute. Keys that never were are left out.
+// id and cut to the second. Keys that never were are left out.
 func (l *ledger) lastAccepted(keys []keyName) map[string]time.Time {
 	seen := map[string]time.Time{}
 	for _, name := range keys {
@@ -86,8 +86,8 @@ func (l *ledger) lastAccepted(keys []keyName) map[string]time.Time {
 			continue
 		}
 		e, _ := found.(*entry)
-		if minute := e.last.Load(); minute > 0 {
-			if at := time.Unix(minute*60, 0).UTC(); at.After(seen[name.kid]) {
+		if second := e.last.Load(); second > 0 {
+			if at := time.Unix(second, 0).UTC(); at.After(seen[name.kid]) {
 				seen[name.kid] = at
 			}
 		}

@@ -170,10 +170,11 @@ func (x *exchange) endStream(s *Sidecar) {
 		return
 	}
 	m := s.metrics
+	if x.cause == "" {
+		x.cause = x.expiry.end()
+	}
 	switch {
 	case x.cause != "":
-	case x.expiry.end():
-		x.cause = causeExpired
 	case s.health.Draining() && s.base.Err() != nil:
 		x.cause = "drain"
 	case x.r.Context().Err() != nil, x.w.leaver.Load() == clientLeft:
@@ -192,7 +193,7 @@ func (x *exchange) endStream(s *Sidecar) {
 func (x *exchange) beginStream(s *Sidecar, kind string) {
 	x.stream = kind
 	s.metrics.streams.WithLabelValues(kind).Inc()
-	x.expiry.begin(x)
+	x.expiry.begin(x, s)
 }
 
 // ServeHTTP serves one request of a guarded port.

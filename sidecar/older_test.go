@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,13 +14,13 @@ import (
 	"gatepost.dev/gatepost/token"
 )
 
-// mounted is a bundle with one key, which only tokens of that key id are signed
-// with.
+// mounted is a bundle with keys that only tokens of their key id are signed with.
 type mounted struct {
 	revision int64
-	kid      string
+	kid      string // ids, separated by blanks
 	revoked  []string
 	ackKey   string // of the tests' if empty
+	policy   string // podPolicy if empty
 }
 
 // startMounted runs a sidecar as in a pod whose bundle is mounted the way a
@@ -44,8 +45,12 @@ func (g *guarded) mountBundle(m mounted) {
 	g.t.Helper()
 	file := keyring.File{
 		Revision: m.revision, AckKey: ackKey, SigningKeys: map[string]int64{"agent-tokens": m.revision},
-		Providers: map[string]keyring.FileProvider{"own": {Keys: []keyring.VerifyKey{{KID: m.kid, Alg: "HS256", K: secretOf(m.kid)}}}},
 	}
+	var keys []keyring.VerifyKey
+	for kid := range strings.FieldsSeq(m.kid) {
+		keys = append(keys, keyring.VerifyKey{KID: kid, Alg: "HS256", K: secretOf(kid)})
+	}
+	file.Providers = map[string]keyring.FileProvider{"own": {Keys: keys}}
 	if m.ackKey != "" {
 		file.AckKey = []byte(m.ackKey)
 	}
@@ -60,7 +65,7 @@ func (g *guarded) mountBundle(m mounted) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	for name, content := range map[string]string{"policy.json": podPolicy, "keys.json": string(data)} {
+	for name, content := range map[string]string{"policy.json": cmp.Or(m.policy, podPolicy), "keys.json": string(data)} {
 		g.write(filepath.Join("bundle", filepath.Base(version), name), content)
 	}
 	g.link(filepath.Base(version), "policy.json", "keys.json")

@@ -41,6 +41,7 @@ func (s *Sidecar) reload() error {
 		old.recall.end() // streams hold their site to their end
 	}
 	s.health.SetLoaded(true)
+	s.open.withdraw(newLoaded(next, now), now)
 	s.noteKeys(now)
 	s.metrics.forget(old, next)
 	s.metrics.lastReload.Set(float64(now.Unix()))
@@ -193,6 +194,9 @@ func (s *Sidecar) noteFetch(f token.Fetch) {
 		in.recall.forget()
 	}
 	s.noteKeys(f.At)
+	if in := s.current.Load(); in != nil && f.Err == nil {
+		s.open.withdraw(newLoaded(in, f.At), f.At)
+	}
 	for _, err := range f.Skipped {
 		s.log.Warn("key of a remote key set is left out", "uri", f.URI, "error", err.Error())
 	}

@@ -34,6 +34,7 @@ type Sidecar struct {
 	remotes  *token.Remotes
 	files    *filewatch.Watcher
 	current  atomic.Pointer[site]
+	open     openStreams // those that end with their credential
 	serve    handler
 
 	requests    atomic.Int64 // under way

@@ -24,7 +24,7 @@ type State struct {
 	Revision    int64            `json:"revision"`
 	Generations map[string]int64 `json:"generations"`
 	// LastAccepted is when a token of each key id was last accepted, in UTC, cut
-	// to the minute: it may have been up to a minute later.
+	// to the second: it may have been up to a second later.
 	LastAccepted map[string]time.Time `json:"lastAccepted"`
 	// KIDs are the ids of the keys in force by SigningKey, ascending.
 	KIDs map[string][]string `json:"kids,omitempty"`
