@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,9 @@ type metrics struct {
 	acknowledged *prometheus.HistogramVec
 	policyPods   *prometheus.GaugeVec
 	failing      *prometheus.GaugeVec
+
+	mu    sync.Mutex
+	shown map[objectName]map[failure]bool // of failing
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -29,6 +33,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{"namespace", "name"}, labels...))
 	}
 	m := &metrics{
+		shown:        map[objectName]map[failure]bool{},
 		keyPhase:     gauge("gatepost_signing_key_phase", "Keys of a SigningKey in each phase.", "phase"),
 		nextRotation: gauge("gatepost_signing_key_next_rotation_timestamp_seconds", "When the next key will be published; absent without an interval."),
 		lastRotation: gauge("gatepost_signing_key_last_rotation_timestamp_seconds", "When the active key became active."),
@@ -82,14 +87,35 @@ func forget(namespace, name string, all ...series) {
 
 func (m *metrics) forgetConditions(kind, namespace, name string) {
 	m.failing.DeletePartialMatch(prometheus.Labels{"kind": kind, "namespace": namespace, "name": name})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.shown, objectName{kind, namespace, name})
 }
 
-// conditions shows which conditions of an object are not as they should be.
+// objectName names an object of any kind.
+type objectName struct{ kind, namespace, name string }
+
+// failure is a condition that is not as it should be.
+type failure struct{ condition, reason string }
+
+// conditions shows which conditions of an object are not as they should be. What
+// goes on failing is never taken away in between: a scrape at that moment would
+// reset alerts.
 func (m *metrics) conditions(kind string, object metav1.Object, all []metav1.Condition, good map[string]metav1.ConditionStatus) {
-	m.forgetConditions(kind, object.GetNamespace(), object.GetName())
+	name := objectName{kind, object.GetNamespace(), object.GetName()}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := map[failure]bool{}
 	for _, c := range all {
 		if want, judged := good[c.Type]; judged && c.Status != want {
-			m.failing.WithLabelValues(kind, object.GetNamespace(), object.GetName(), c.Type, c.Reason).Set(1)
+			now[failure{c.Type, c.Reason}] = true
+			m.failing.WithLabelValues(name.kind, name.namespace, name.name, c.Type, c.Reason).Set(1)
 		}
 	}
+	for was := range m.shown[name] {
+		if !now[was] {
+			m.failing.DeleteLabelValues(name.kind, name.namespace, name.name, was.condition, was.reason)
+		}
+	}
+	m.shown[name] = now
 }

@@ -17,7 +17,7 @@ const untoldPatience = 2 * time.Minute
 // observations are what the planner gets to see.
 func (w keyWorld) observations(view keyView) keyring.Observations {
 	seen := keyring.Observations{
-		Distributed: distributed(w.carriers, w.state, w.hurries(view.spec)), Verifiers: w.verifiers(),
+		Distributed: distributed(w.carriers, w.state, w.hurries()), Verifiers: w.verifiers(),
 		Accepted: w.accepted(), Doubt: w.doubt(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
 	}
 	if w.export != nil && !foreign(w.export, w.key) {
@@ -29,8 +29,8 @@ func (w keyWorld) observations(view keyView) keyring.Observations {
 // hurries reports whether the next key does not wait until every pod was told of
 // it: sidecars acknowledge it anyway, or it replaces a revoked one, or some pod
 // cannot be told.
-func (w keyWorld) hurries(spec keyring.Spec) bool {
-	if spec.WaitForVerifiers || w.state == nil {
+func (w keyWorld) hurries() bool {
+	if w.strict || w.state == nil {
 		return true
 	}
 	return slices.ContainsFunc(w.state.Keys, func(key keyring.Key) bool {
@@ -181,19 +181,26 @@ func (w keyWorld) doubt() time.Time {
 	return doubt
 }
 
+// doubtOf is the doubt about one retiring key, that which the status remembers
+// included.
 func (w keyWorld) doubtOf(key keyring.Key) time.Time {
 	var doubt time.Time
-	watched := key.Retiring
-	for _, status := range w.key.Status.Keys {
-		if status.KID == key.KID && status.LastObservedTime != nil && status.LastObservedTime.After(watched) {
-			watched = status.LastObservedTime.Time
-		}
+	watched, status := key.Retiring, statusOfKey(w.key.Status.Keys, key.KID)
+	if at := status.LastObservedTime; at != nil && at.After(watched) {
+		watched = at.Time
+	}
+	if at := status.ObservedSinceTime; at != nil {
+		doubt = at.Time
 	}
 	for _, c := range w.carriers {
 		if c.report.Lost.After(doubt) {
 			doubt = c.report.Lost
 		}
-		if since := c.watchedSince(w.now); !watched.IsZero() && since.Sub(watched) > w.margin && since.After(doubt) {
+		since := c.watchedSince(w.now)
+		if w.strict && w.peopled.After(since) {
+			since = w.peopled
+		}
+		if !watched.IsZero() && since.Sub(watched) > w.margin && since.After(doubt) {
 			doubt = since
 		}
 	}

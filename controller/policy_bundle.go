@@ -45,6 +45,14 @@ func (w written) revision() int64 {
 	return w.file.Revision
 }
 
+// generation is that of a SigningKey in the bundle.
+func (w written) generation(key string) int64 {
+	if w.file == nil {
+		return 0
+	}
+	return w.file.SigningKeys[key]
+}
+
 // bundleInput is everything that a bundle is decided from.
 type bundleInput struct {
 	accepted *manifest.Document // nil: this generation is not accepted

@@ -41,7 +41,7 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	if world.last.doc != nil {
 		refs.add(world.last.doc.Spec)
 	}
-	if world.from, err = r.fetch(ctx, p.Namespace, refs, world.seen); err != nil {
+	if world.from, err = r.fetch(ctx, world, refs); err != nil {
 		return world, err
 	}
 	objects, err := listClients(ctx, r.client, p.Namespace)
@@ -91,7 +91,8 @@ func (r referenced) add(spec policy.Spec) {
 }
 
 // fetch reads what the names stand for. What does not exist has no entry.
-func (r *policyReconciler) fetch(ctx context.Context, namespace string, refs referenced, seen recollection) (sources, error) {
+func (r *policyReconciler) fetch(ctx context.Context, w policyWorld, refs referenced) (sources, error) {
+	namespace := w.policy.Namespace
 	from := sources{
 		secrets: map[string]*corev1.Secret{}, configMaps: map[string]*corev1.ConfigMap{}, keys: map[string]signingSource{},
 	}
@@ -120,7 +121,7 @@ func (r *policyReconciler) fetch(ctx context.Context, namespace string, refs ref
 			return from, err
 		}
 		if source.key != nil {
-			from.keys[name] = source.unlessBehind(seen.beyond[name])
+			from.keys[name] = source.unlessBehind(w.last.generation(name), w.seen.beyond[name])
 		}
 	}
 	return from, nil
@@ -142,18 +143,22 @@ func (r *policyReconciler) signingSource(ctx context.Context, namespace, name st
 	if secret == nil || foreign(secret, &key) {
 		return source, nil
 	}
-	state, err := readState(secret)
-	if err == nil && state.Generation >= key.Status.KeyGeneration {
-		source.state = state // an older one was put back, and its keys may be revoked: it waits to be rebuilt
+	if state, err := readState(secret); err == nil {
+		source.state = state
 	}
 	return source, nil
 }
 
-// unlessBehind leaves out a state that is older than what sidecars have in force:
-// it was restored with the rest of the cluster, and waits to be rebuilt.
-func (s signingSource) unlessBehind(inForce int64) signingSource {
-	if s.state != nil && s.state.Generation < inForce {
-		s.state, s.behind = nil, true
+// unlessBehind leaves out a state that somebody put back or edited: one older than
+// what the status, the bundle or sidecars have seen. Its keys may be removed or
+// revoked ones, and it waits to be rebuilt.
+func (s signingSource) unlessBehind(bundled, inForce int64) signingSource {
+	if s.state == nil {
+		return s
+	}
+	s.behind = s.state.Generation < inForce
+	if s.behind || s.state.Edited || s.state.Generation < max(s.key.Status.KeyGeneration, bundled) {
+		s.state = nil
 	}
 	return s
 }

@@ -65,15 +65,16 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	if key.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
 	}
-	world, err := r.read(ctx, &key)
+	w, err := r.read(ctx, &key)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	view, err := r.advance(ctx, world)
+	view, err := r.advance(ctx, w)
 	if err != nil {
 		return settled(err)
 	}
-	again, err := r.report(ctx, world, view)
+	again, err := r.report(ctx, w, view)
+	again = sooner(again, w.watchAgain(view))
 	return ctrl.Result{RequeueAfter: sooner(again, view.again(r.now()))}, err
 }
 
@@ -156,13 +157,12 @@ func (r *keyReconciler) writeState(ctx context.Context, w keyWorld, state *keyri
 // report writes what changed in the status, and tells about it. It returns when
 // to come again for what is not worth a write yet.
 func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) (time.Duration, error) {
-	memo := r.memos.of(client.ObjectKeyFromObject(w.key), w.key.UID)
-	status := view.status(w, memo)
-	memo.keep(status)
+	status := view.status(w)
+	w.memo.keep(status)
 	r.measure(w, view, status)
-	r.lateUses(w, view, memo)
-	emit(r.recorder, w.key, append(view.notices(), r.arrivals(w, view, memo)...))
-	wait, same := quiet(w.key.Status, status, w.now.Sub(memo.written), w.beat())
+	r.lateUses(w, view)
+	emit(r.recorder, w.key, append(view.notices(), r.arrivals(w, view)...))
+	wait, same := quiet(w.key.Status, status, w.now.Sub(w.memo.written), w.beat())
 	if wait > 0 {
 		return wait, nil
 	}
@@ -170,7 +170,7 @@ func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) (t
 		if err := applyStatus(ctx, r.client, v1alpha1.KindSigningKey, w.key, &status); err != nil {
 			return 0, err
 		}
-		memo.written = w.now
+		w.memo.written = w.now
 	}
 	emit(r.recorder, w.key, conditionEvents(w.key.Status.Conditions, status.Conditions, goodKey()))
 	return 0, nil

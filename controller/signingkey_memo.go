@@ -24,6 +24,18 @@ type keyMemo struct {
 	proved  map[string]time.Time // by change and kid: when everybody had proved it
 	untold  map[string]bool      // of those: not yet told in an event
 	used    map[string]time.Time // by kid: the last late use that was counted
+	peopled time.Time            // since when there have been verifiers
+}
+
+// peopledSince returns since when there have been verifiers; zero: there are none.
+func (m *keyMemo) peopledSince(some bool, now time.Time) time.Time {
+	switch {
+	case !some:
+		m.peopled = time.Time{}
+	case m.peopled.IsZero():
+		m.peopled = now
+	}
+	return m.peopled
 }
 
 // first returns when everybody was first seen to have proved a change: now, if

@@ -28,7 +28,10 @@ type keyWorld struct {
 	carriers []carrier
 	skew     time.Duration
 	margin   time.Duration // how long nobody may have watched without a doubt
+	strict   bool          // keys come and go by proof (waitForVerifiers)
+	peopled  time.Time     // since when there have been verifiers; zero: there are none
 	now      time.Time
+	memo     *keyMemo
 }
 
 // readState reads a state Secret.
@@ -39,7 +42,10 @@ func readState(secret *corev1.Secret) (*keyring.State, error) {
 // read gathers everything one SigningKey depends on: other objects from the
 // cache, Secrets live.
 func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (keyWorld, error) {
-	world := keyWorld{key: key, margin: r.bounds.RetireMargin, now: r.now()}
+	world := keyWorld{
+		key: key, margin: r.bounds.RetireMargin, strict: keySpec(key).WaitForVerifiers, now: r.now(),
+		memo: r.memos.of(client.ObjectKeyFromObject(key), key.UID),
+	}
 	if err := r.readSecrets(ctx, &world); err != nil {
 		return world, err
 	}
@@ -53,6 +59,7 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 		return world, err
 	}
 	world.carriers, err = r.readCarriers(ctx, key, policies.Items)
+	world.peopled = world.memo.peopledSince(world.tallied() > 0, world.now)
 	return world, err
 }
 

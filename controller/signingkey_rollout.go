@@ -61,21 +61,16 @@ func (w keyWorld) reached(state *keyring.State, generation int64) bool {
 	return true
 }
 
-// tally counts the verifiers by what they have of the newest key.
+// tally counts the verifiers by whether they follow the set: have its newest key,
+// and none that was revoked.
 func (w keyWorld) tally(state *keyring.State) map[string]int {
-	newest := keyring.Key{}
-	for _, key := range state.Keys {
-		if key.Generation > newest.Generation {
-			newest = key
-		}
-	}
 	count := map[string]int{"acknowledged": 0, "lagging": 0, "silent": 0}
 	for _, c := range w.carriers {
 		for _, v := range c.verifiers {
-			switch {
+			switch answer := v.answer.State; {
 			case v.silent():
 				count["silent"]++
-			case v.has(w.key.Name, newest.KID):
+			case answer.Revision <= c.revision && state.Acknowledged(answer.Generations[w.key.Name], answer.KIDs[w.key.Name]) >= state.Generation:
 				count["acknowledged"]++
 			default:
 				count["lagging"]++
@@ -95,7 +90,7 @@ func (w keyWorld) tallied() int {
 }
 
 // keyStatuses are the live keys as the status shows them.
-func (v keyView) keyStatuses(w keyWorld, memo *keyMemo) []v1alpha1.KeyStatus {
+func (v keyView) keyStatuses(w keyWorld) []v1alpha1.KeyStatus {
 	heard := w.heard()
 	list := make([]v1alpha1.KeyStatus, 0, len(v.plan.State.Keys))
 	for _, key := range v.plan.State.Keys {
@@ -107,7 +102,7 @@ func (v keyView) keyStatuses(w keyWorld, memo *keyMemo) []v1alpha1.KeyStatus {
 			Verifiers: w.holders(key.KID), AcknowledgedTime: was.AcknowledgedTime,
 		}
 		if now.AcknowledgedTime == nil && w.rollsOut(key) && w.reached(v.plan.State, key.Generation) {
-			now.AcknowledgedTime = moment(memo.first(changePublish, key.KID, w.now))
+			now.AcknowledgedTime = moment(w.memo.first(changePublish, key.KID, w.now))
 		}
 		pause := acceptedPause
 		if slices.ContainsFunc(v.plan.State.Keys, func(key keyring.Key) bool { return key.Phase != keyring.Active }) {
@@ -116,6 +111,9 @@ func (v keyView) keyStatuses(w keyWorld, memo *keyMemo) []v1alpha1.KeyStatus {
 		now.LastAcceptedTime = later(was.LastAcceptedTime, heard[key.KID], pause)
 		if key.Phase == keyring.Retiring && v.spec.External {
 			now.LastObservedTime = later(was.LastObservedTime, w.watchedUntil(), w.beat())
+			if doubt := w.doubtOf(key); doubt.After(key.Retiring) {
+				now.ObservedSinceTime = later(was.ObservedSinceTime, doubt, leastPause)
+			}
 		}
 		list = append(list, now)
 	}
@@ -145,12 +143,26 @@ func (w keyWorld) rollsOut(key keyring.Key) bool {
 	})
 }
 
-// watchedUntil is until when acceptances were watched: now, unless nobody watches.
+// watchedUntil is until when acceptances were watched: now, unless nobody watches
+// or there is nothing to be seen.
 func (w keyWorld) watchedUntil() time.Time {
-	if slices.ContainsFunc(w.carriers, func(c carrier) bool { return c.report.Since.IsZero() }) {
+	nobody := slices.ContainsFunc(w.carriers, func(c carrier) bool { return c.report.Since.IsZero() })
+	if nobody || w.strict && w.peopled.IsZero() {
 		return time.Time{}
 	}
 	return w.now
+}
+
+// watchAgain is when to note until when acceptances were watched; zero: nothing
+// is.
+func (w keyWorld) watchAgain(v keyView) time.Duration {
+	if v.plan.State == nil || !v.spec.External || len(w.carriers) == 0 {
+		return 0
+	}
+	if slices.ContainsFunc(v.plan.State.Keys, func(key keyring.Key) bool { return key.Phase == keyring.Retiring }) {
+		return w.beat()
+	}
+	return 0
 }
 
 // later is the time to show: the new one if it is the first, or later than the
@@ -163,7 +175,7 @@ func later(shown *metav1.Time, at time.Time, pause time.Duration) *metav1.Time {
 }
 
 // lastRevocation says whether everybody refuses the key that was revoked last.
-func (v keyView) lastRevocation(w keyWorld, memo *keyMemo) *v1alpha1.RevocationStatus {
+func (v keyView) lastRevocation(w keyWorld) *v1alpha1.RevocationStatus {
 	all := v.plan.State.Revoked
 	if len(all) == 0 {
 		return nil
@@ -173,16 +185,16 @@ func (v keyView) lastRevocation(w keyWorld, memo *keyMemo) *v1alpha1.RevocationS
 	if was := w.key.Status.LastRevocation; was != nil && was.KID == last.KID && was.AcknowledgedTime != nil {
 		now.AcknowledgedTime = was.AcknowledgedTime
 	} else if w.reached(v.plan.State, last.Generation) {
-		now.AcknowledgedTime = moment(memo.first(changeRevoke, last.KID, w.now))
+		now.AcknowledgedTime = moment(w.memo.first(changeRevoke, last.KID, w.now))
 	}
 	return now
 }
 
 // propagation is how long the active imported value took to every verifier, when
 // that has just become known; else what was known before.
-func (v keyView) propagation(w keyWorld, memo *keyMemo) time.Duration {
+func (v keyView) propagation(w keyWorld) time.Duration {
 	active, _ := v.plan.State.ActiveKey()
-	at, noted := memo.noted(changePublish, active.KID)
+	at, noted := w.memo.noted(changePublish, active.KID)
 	if len(active.Imported) == 0 || !noted {
 		return 0
 	}
@@ -191,21 +203,21 @@ func (v keyView) propagation(w keyWorld, memo *keyMemo) time.Duration {
 
 // arrivals tell of what every verifier has just proved, and measure how long that
 // took.
-func (r *keyReconciler) arrivals(w keyWorld, v keyView, memo *keyMemo) []notice {
+func (r *keyReconciler) arrivals(w keyWorld, v keyView) []notice {
 	if v.plan.State == nil {
 		return nil
 	}
 	pods := fmt.Sprintf("all %d pods that verify", w.tallied())
 	var list []notice
 	for _, key := range v.plan.State.Keys {
-		if at, fresh := memo.news(changePublish, key.KID); fresh {
+		if at, fresh := w.memo.news(changePublish, key.KID); fresh {
 			r.metrics.acknowledged.WithLabelValues(changePublish).Observe(at.Sub(key.Created).Seconds())
 			list = append(list, notice{reason: eventKeyAcknowledged, note: fmt.Sprintf(
 				"key %s is known to %s, %s after it was made", key.KID, pods, roughly(at.Sub(key.Created)))})
 		}
 	}
 	for _, revocation := range v.plan.State.Revoked {
-		if at, fresh := memo.news(changeRevoke, revocation.KID); fresh {
+		if at, fresh := w.memo.news(changeRevoke, revocation.KID); fresh {
 			r.metrics.acknowledged.WithLabelValues(changeRevoke).Observe(at.Sub(revocation.Time).Seconds())
 			list = append(list, notice{reason: eventRevocationAcknowledged, note: fmt.Sprintf(
 				"key %s is refused by %s, %s after it was revoked", revocation.KID, pods, roughly(at.Sub(revocation.Time)))})
@@ -230,7 +242,7 @@ const (
 
 // lateUses counts that tokens of retiring keys were accepted which a signer must
 // have made after their successor took over: no older token lives that long.
-func (r *keyReconciler) lateUses(w keyWorld, v keyView, memo *keyMemo) {
+func (r *keyReconciler) lateUses(w keyWorld, v keyView) {
 	if v.plan.State == nil {
 		return
 	}
@@ -242,7 +254,7 @@ func (r *keyReconciler) lateUses(w keyWorld, v keyView, memo *keyMemo) {
 		died := key.Retiring.Add(v.spec.MaxTokenLifetime + w.skew)
 		for _, c := range w.carriers {
 			minute := c.report.Accepted[key.KID].Truncate(time.Minute) // it was accepted then or later
-			if minute.After(died) && memo.usedLater(key.KID, minute) {
+			if minute.After(died) && w.memo.usedLater(key.KID, minute) {
 				used.Inc()
 			}
 		}

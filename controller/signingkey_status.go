@@ -44,7 +44,7 @@ func (v keyView) again(now time.Time) time.Duration {
 
 // status is the whole status of a SigningKey. What was not planned stays as it
 // was: a state that cannot be read is no reason to forget what it held.
-func (v keyView) status(w keyWorld, memo *keyMemo) v1alpha1.SigningKeyStatus {
+func (v keyView) status(w keyWorld) v1alpha1.SigningKeyStatus {
 	status := *w.key.Status.DeepCopy()
 	status.ObservedGeneration = w.key.Generation
 	status.Conditions = setConditions(status.Conditions, w.key.Generation, v.conditions()...)
@@ -59,11 +59,11 @@ func (v keyView) status(w keyWorld, memo *keyMemo) v1alpha1.SigningKeyStatus {
 	if !active.Activated.IsZero() {
 		status.LastRotationTime = moment(active.Activated)
 	}
-	status.Keys = v.keyStatuses(w, memo)
-	if took := v.propagation(w, memo); took > 0 {
+	status.Keys = v.keyStatuses(w)
+	if took := v.propagation(w); took > 0 {
 		status.LastImportPropagation = &policy.Duration{Duration: took}
 	}
-	status.LastRevocation = v.lastRevocation(w, memo)
+	status.LastRevocation = v.lastRevocation(w)
 	status.RevokedKeyIDs = nil
 	for _, revocation := range state.Revoked {
 		status.RevokedKeyIDs = append(status.RevokedKeyIDs, revocation.KID)

@@ -101,7 +101,11 @@ type KeyStatus struct {
 	// +optional
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
 
-	// lastObservedTime is, for a retiring key of external signers, until when the controller has watched whether tokens of the key are accepted. A controller that was away for longer than its margin takes the key as used meanwhile.
+	// observedSinceTime is, for a retiring key of external signers, since when the controller has watched without a gap whether tokens of the key are accepted, if that is later than retiringTime. In a gap the key counts as used.
+	// +optional
+	ObservedSinceTime *metav1.Time `json:"observedSinceTime,omitempty"`
+
+	// lastObservedTime is, for a retiring key of external signers, until when the controller has watched whether tokens of the key are accepted.
 	// +optional
 	LastObservedTime *metav1.Time `json:"lastObservedTime,omitempty"`
 

@@ -308,6 +308,10 @@ func (in *KeyStatus) DeepCopyInto(out *KeyStatus) {
 		in, out := &in.LastAcceptedTime, &out.LastAcceptedTime
 		*out = (*in).DeepCopy()
 	}
+	if in.ObservedSinceTime != nil {
+		in, out := &in.ObservedSinceTime, &out.ObservedSinceTime
+		*out = (*in).DeepCopy()
+	}
 	if in.LastObservedTime != nil {
 		in, out := &in.LastObservedTime, &out.LastObservedTime
 		*out = (*in).DeepCopy()
