@@ -64,13 +64,16 @@ func same(a, b bundle.State) bool {
 		maps.EqualFunc(a.KIDs, b.KIDs, slices.Equal) && maps.EqualFunc(a.Revoked, b.Revoked, slices.Equal)
 }
 
+// precision is what a sidecar cuts times to.
+const precision = time.Second
+
 // acceptedAt is the latest time at which the token may have been accepted that a
-// sidecar's answer at `at` speaks of, which it cuts to the minute: the end of
-// that minute, but not after the answer. Where the one before (zero: none) spoke
-// of another minute, it was after that one, whatever the pod's clock says.
-func acceptedAt(minute, minuteBefore, at, before time.Time) time.Time {
-	end := minute.Add(time.Minute)
-	if !before.IsZero() && !minute.Equal(minuteBefore) && end.Before(before) {
+// sidecar's answer at `at` speaks of, which it cuts to the second: the end of
+// that second, but not after the answer. Where the answer before (zero: none)
+// spoke of another second, it was after that answer, whatever the pod's clock says.
+func acceptedAt(second, secondBefore, at, before time.Time) time.Time {
+	end := second.Add(precision)
+	if !before.IsZero() && !second.Equal(secondBefore) && end.Before(before) {
 		end = before
 	}
 	if end.After(at) {
@@ -90,8 +93,8 @@ const forgettable = 48 * time.Hour
 // key was used for the first time.
 func accept(accepted map[string]time.Time, state bundle.State, last Answer, now time.Time) bool {
 	var first bool
-	for kid, minute := range state.LastAccepted {
-		at := acceptedAt(minute, last.State.LastAccepted[kid], now, last.At)
+	for kid, second := range state.LastAccepted {
+		at := acceptedAt(second, last.State.LastAccepted[kid], now, last.At)
 		known, found := accepted[kid]
 		switch {
 		case !found && len(accepted) >= maxAccepted && !makeRoom(accepted, now):

@@ -122,17 +122,17 @@ func TestUsesAreNeverTakenForEarlierThanTheyWere(t *testing.T) {
 		}
 		return time.Date(2026, 11, 22, parsed.Hour(), parsed.Minute(), parsed.Second(), 0, time.UTC)
 	}
-	for sentence, test := range map[string]struct{ minute, minuteBefore, now, before, want string }{
-		"the minute is over":                          {"11:00:00", "", "12:00:00", "", "11:01:00"},
-		"the minute is not over":                      {"11:59:00", "", "11:59:20", "", "11:59:20"},
+	for sentence, test := range map[string]struct{ second, secondBefore, now, before, want string }{
+		"the second is over":                          {"11:00:00", "", "12:00:00", "", "11:00:01"},
+		"the second is not over":                      {"11:59:20", "", "11:59:20", "", "11:59:20"},
 		"a clock ahead does not reach the future":     {"13:00:00", "", "12:00:00", "", "12:00:00"},
-		"another minute than before, by a slow clock": {"11:01:00", "11:00:00", "12:00:00", "11:59:00", "11:59:00"},
+		"another second than before, by a slow clock": {"11:01:00", "11:00:00", "12:00:00", "11:59:00", "11:59:00"},
 		"a first use, by a slow clock":                {"11:01:00", "", "12:00:00", "11:59:00", "11:59:00"},
-		"the same minute as before":                   {"11:00:00", "11:00:00", "12:00:00", "11:59:00", "11:01:00"},
+		"the same second as before":                   {"11:00:00", "11:00:00", "12:00:00", "11:59:00", "11:00:01"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			got := acceptedAt(at(test.minute), at(test.minuteBefore), at(test.now), at(test.before))
+			got := acceptedAt(at(test.second), at(test.secondBefore), at(test.now), at(test.before))
 			if !got.Equal(at(test.want)) {
 				t.Errorf("accepted at %v, want %s", got, test.want)
 			}

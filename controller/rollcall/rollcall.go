@@ -73,7 +73,7 @@ type Report struct {
 	Answers map[types.UID]Answer
 	// Accepted is until when a token of each key id may have been accepted by any
 	// sidecar that ever proved it, pods that are gone included: the end of the
-	// minute that it named, but not after its answer.
+	// second that it named, but not after its answer.
 	Accepted map[string]time.Time
 	// Lost is the last time that a pod vanished whose last answer was stale, so
 	// that it may have accepted tokens unheard; zero: never.

@@ -257,7 +257,7 @@ func TestWhatIsKnownOfVanishedPods(t *testing.T) {
 		s.now = s.now.Add(time.Minute)
 		s.expect(7, time.Minute)
 		want := Report{
-			Answers: map[types.UID]Answer{}, Accepted: map[string]time.Time{"1-a": noon.Add(-59 * time.Minute)}, Since: noon,
+			Answers: map[types.UID]Answer{}, Accepted: map[string]time.Time{"1-a": noon.Add(-time.Hour + time.Second)}, Since: noon,
 		}
 		if diff := cmp.Diff(want, s.report()); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
