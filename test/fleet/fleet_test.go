@@ -1,4 +1,4 @@
-//go:build cluster
+//go:build cluster && linux
 
 package fleet_test
 
@@ -18,7 +18,7 @@ import (
 // by what arrived, and `/state` says so.
 func TestAFleetTakesUpARotation(t *testing.T) {
 	ns := world.cluster.Namespace(t)
-	inProcess(t, ns, nil)
+	t.Cleanup(startController(t, ns, nil))
 	key, p := fastKey(ns, "tokens"), fastPolicy(ns, "chat", "tokens")
 	create(t, key, p)
 	f := newFleet(t, fleet.Options{Namespace: ns})

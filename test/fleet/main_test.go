@@ -1,4 +1,4 @@
-//go:build cluster
+//go:build cluster && linux
 
 package fleet_test
 
@@ -33,6 +33,13 @@ var world struct {
 }
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == profiledArg {
+		if err := runProfiled(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fleet tests:", err)
@@ -88,8 +95,9 @@ func soak() int {
 // figure prints what docs/figures.md lists.
 func figure(name string, value any, unit string) { fmt.Printf("figure: %s %v %s\n", name, value, unit) }
 
-// inProcess runs a controller of one namespace until the test ends.
-func inProcess(t *testing.T, namespace string, edit func(*controller.Config)) {
+// startController runs a controller of one namespace, with bounds of
+// milliseconds, until the returned function is called.
+func startController(t *testing.T, namespace string, edit func(*controller.Config)) (end func()) {
 	t.Helper()
 	config := controller.Config{
 		SidecarImage: fleet.Image, MetricsAddress: "0", HealthAddress: "0", WatchNamespaces: []string{namespace},
@@ -105,12 +113,12 @@ func inProcess(t *testing.T, namespace string, edit func(*controller.Config)) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
+	return func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	})
+	}
 }
 
 // newFleet plays the pods of a namespace until the test ends.

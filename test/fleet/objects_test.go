@@ -1,4 +1,4 @@
-//go:build cluster
+//go:build cluster && linux
 
 package fleet_test
 
@@ -16,7 +16,6 @@ import (
 
 // fastKey is a key set that rotates as fast as the controller's bounds allow.
 func fastKey(namespace, name string) *v1alpha1.SigningKey {
-	wait := false
 	return &v1alpha1.SigningKey{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.SigningKeySpec{
@@ -24,7 +23,7 @@ func fastKey(namespace, name string) *v1alpha1.SigningKey {
 			ExportTo:         &v1alpha1.ExportTo{SecretName: name + "-export"},
 			MaxTokenLifetime: duration(time.Second),
 			Rotation: v1alpha1.Rotation{
-				PrePublish: duration(20 * time.Millisecond), RetireAfter: duration(1500 * time.Millisecond), WaitForVerifiers: &wait,
+				PrePublish: duration(20 * time.Millisecond), RetireAfter: duration(1500 * time.Millisecond),
 			},
 		},
 	}

@@ -55,11 +55,16 @@ func ownProcess(t *testing.T, namespace string, flags ...string) *program {
 	p := &program{log: &tail{}, metrics: freeAddress(t)}
 	health := freeAddress(t)
 	_, webhookPort, _ := net.SplitHostPort(freeAddress(t))
-	p.cmd = exec.Command(path, append([]string{
-		"--sidecar-image=" + fleet.Image, "--namespace=gatepost-system", "--watch-namespaces=" + namespace + ",gatepost-system",
-		"--min-pre-publish=1s", "--retire-margin=1s", "--webhook-port=" + webhookPort,
-		"--health-address=" + health, "--metrics-address=" + p.metrics,
-	}, flags...)...)
+	var first []string
+	watched := namespace + ",gatepost-system" // its own is for the webhook's certificate
+	if os.Getenv(profileDir) != "" {
+		path, first, watched = os.Args[0], []string{profiledArg}, namespace
+	}
+	p.cmd = exec.Command(path, append(append(first,
+		"--sidecar-image="+fleet.Image, "--namespace=gatepost-system", "--watch-namespaces="+watched,
+		"--min-pre-publish=1s", "--retire-margin=1s", "--webhook-port="+webhookPort,
+		"--health-address="+health, "--metrics-address="+p.metrics,
+	), flags...)...)
 	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+world.cluster.Kubeconfig)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
