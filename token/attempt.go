@@ -57,13 +57,14 @@ func (a *attempt) keys(ctx context.Context, p *provider) (*KeySet, Lookup) {
 }
 
 // signer finds the key that verifies the signature: the one the kid names, or
-// without kid any live key that is for the algorithm. The reason is set when
+// without kid any live key that is for the algorithm, as far as the trials go.
+// The reason is set when
 // there is none.
 func (a *attempt) signer(set *KeySet) (*verifyKey, policy.Reason) {
 	if set.Len() == 0 {
 		return nil, policy.KeysUnavailable
 	}
-	keys := set.keys
+	keys := set.tried
 	if a.hasKID {
 		named := set.byKID[a.kid]
 		if named == nil {

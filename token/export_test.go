@@ -81,6 +81,14 @@ func SignedBy(set *KeySet, algs []string, text string) bool {
 	return key != nil && allowed.has(token.alg)
 }
 
+// TrialsLeft is how many signatures a token may still cost after the set.
+func TrialsLeft(set *KeySet, text string) int {
+	token, _, _ := openCompact(text)
+	attempt := &attempt{compact: token, trials: maxTrials}
+	attempt.signer(set)
+	return attempt.trials
+}
+
 // Checks reports whether the one key of the set verifies the signature of a
 // message by an algorithm.
 func Checks(set *KeySet, alg string, message, signature []byte) bool {

@@ -210,10 +210,10 @@ func readKept(root *os.Root, name string) ([]byte, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !before.Mode().IsRegular(): // opening a pipe would wait
+	case !before.Mode().IsRegular():
 		return nil, errKeptForm
 	}
-	file, err := root.Open(name)
+	file, err := openKept(root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -229,6 +229,12 @@ func readKept(root *os.Root, name string) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(file, maxKeptBytes))
+}
+
+// openKept opens a file without waiting for whoever would write into a pipe that
+// was put in its place a moment ago.
+func openKept(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|nonBlocking, 0)
 }
 
 // checkKept judges an open file. The directory says nothing: in a pod everyone

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ const maxKeys = 100
 // nothing. It is a Source that never changes.
 type KeySet struct {
 	keys  []*verifyKey
+	tried []*verifyKey // the same for tokens without kid: the cheap ones first
 	byKID map[string]*verifyKey
 }
 
@@ -100,6 +102,8 @@ func (b *keySetBuilder) done() (*KeySet, []error) {
 			set.byKID[key.kid] = key
 		}
 	}
+	set.tried = slices.Clone(set.keys)
+	slices.SortStableFunc(set.tried, func(a, b *verifyKey) int { return a.trials() - b.trials() })
 	return set, b.errs
 }
 

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// nonBlocking opens a pipe at once, without a writer.
+const nonBlocking = syscall.O_NONBLOCK
+
 // ownAlone reports whether a file is ours and has no other name: nobody but us
 // and root can have made it.
 func ownAlone(info fs.FileInfo) bool {

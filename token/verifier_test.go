@@ -94,7 +94,8 @@ func TestSeveralLiveKeys(t *testing.T) {
 }
 
 // TestDearKeys: keys of more than 4096 bits count as four of the eight signatures
-// that a token without kid may cost; one that a token names is always tried.
+// that a token without kid may cost, and are tried last, so that they take nothing
+// from the others; one that a token names is always tried.
 func TestDearKeys(t *testing.T) {
 	for name, tc := range map[string]struct {
 		bits, before int
@@ -104,9 +105,9 @@ func TestDearKeys(t *testing.T) {
 		"seven of 4096 bits before it":          {4096, 7, "", policy.OK},
 		"eight of 4096 bits before it":          {4096, 8, "", policy.SignatureInvalid},
 		"one of 8192 bits before it":            {8192, 1, "", policy.OK},
-		"two of 8192 bits before it":            {8192, 2, "", policy.SignatureInvalid},
+		"a hundred of 8192 bits before it":      {8192, 99, "", policy.OK},
 		"a hundred before it, but it is named":  {8192, 99, "good", policy.OK},
-		"two of 4097 bits before it":            {4097, 2, "", policy.SignatureInvalid},
+		"two of 4097 bits before it":            {4097, 2, "", policy.OK},
 		"six small ones and a large one before": {0, 7, "", policy.OK},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +119,7 @@ func TestDearKeys(t *testing.T) {
 					bits = 2048
 				}
 				if tc.bits == 0 && i == tc.before-1 {
-					bits = 8192 // too dear for what is left: left out, the next is tried
+					bits = 8192
 				}
 				entry := weakRSA(t, bits)
 				entry["kid"] = fmt.Sprint("k", i)
@@ -138,6 +139,41 @@ func TestDearKeys(t *testing.T) {
 				header["kid"] = tc.kid
 			}
 			wantReason(t, verify(t, verifier(t, made), mint(t, good, header, claims(nil))), tc.want)
+		})
+	}
+}
+
+// TestWhatForgedTokensCost: how many of the eight signatures are left when none
+// of the keys verified the token.
+func TestWhatForgedTokensCost(t *testing.T) {
+	good := generate(t, "RS256", "good")
+	text := mint(t, good, map[string]any{"kid": nil}, claims(nil))
+	for name, tc := range map[string]struct {
+		bits []int
+		left int
+	}{
+		"two small ones":                        {[]int{2048, 4096}, 6},
+		"eight small ones":                      {[]int{2048, 2048, 2048, 2048, 2048, 2048, 2048, 2048}, 0},
+		"one large one":                         {[]int{4097}, 4},
+		"three large ones, the third is not":    {[]int{8192, 8192, 8192}, 0},
+		"a small one after two large ones":      {[]int{8192, 8192, 2048}, 3},
+		"five small ones leave no large trials": {[]int{8192, 2048, 2048, 2048, 2048, 2048}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var entries []any
+			for i, bits := range tc.bits {
+				entry := weakRSA(t, bits)
+				entry["kid"] = fmt.Sprint("k", i)
+				entries = append(entries, entry)
+			}
+			document, err := json.Marshal(map[string]any{"keys": entries})
+			must(t, err)
+			set, errs := token.ParseJWKS(document)
+			if len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			wantEqual(t, "ids in the order of the set", set.KIDs()[0], "k0")
+			wantEqual(t, "signatures left", token.TrialsLeft(set, text), tc.left)
 		})
 	}
 }
