@@ -39,12 +39,8 @@ func TestBadInputIsNamed(t *testing.T) {
 			manifest: importedKey("nowhere"),
 			kind:     "SigningKey", name: "imported", want: "Ready=False/" + v1alpha1.ReasonSecretNotFound, names: "nowhere",
 		},
-		"a rotation that nothing stands behind yet": {
-			manifest: signingKey("{waitForVerifiers: true}"),
-			kind:     "SigningKey", name: "key", want: "Ready=False/" + v1alpha1.ReasonNotSupportedYet, names: "waitForVerifiers",
-		},
 		"an overlap that is too short": {
-			manifest: signingKey("{waitForVerifiers: false, prePublish: 5s, retireAfter: 15m}"),
+			manifest: signingKey("{prePublish: 5s, retireAfter: 15m}"),
 			kind:     "SigningKey", name: "key", want: "Ready=False/" + v1alpha1.ReasonUnsafeRotation, names: "retireAfter",
 		},
 		"a policy without its key": {
@@ -52,7 +48,7 @@ func TestBadInputIsNamed(t *testing.T) {
 			kind:     "AgentAuthPolicy", name: "lonely", want: "ResolvedRefs=False/" + v1alpha1.ReasonSigningKeyNotFound, names: "key",
 		},
 		"a policy that selects nothing": {
-			manifest: signingKey("{waitForVerifiers: false}") + policyManifest("lonely", "app: lonely", ""),
+			manifest: signingKey("{}") + policyManifest("lonely", "app: lonely", ""),
 			kind:     "AgentAuthPolicy", name: "lonely", want: "Enforced=False/" + v1alpha1.ReasonNoPodsSelected, names: "selector",
 		},
 		"a field that nothing stands behind yet": {
@@ -74,7 +70,7 @@ func TestBadInputIsNamed(t *testing.T) {
 func TestUnknownAlgorithmIsRefused(t *testing.T) {
 	s, callers := onStage(t)
 	agent := s.Agent(callers, namespace(t, s, true))
-	err := apply(t.Context(), agent, strings.ReplaceAll(signingKey("{waitForVerifiers: false}"), "HS256", "none"))
+	err := apply(t.Context(), agent, strings.ReplaceAll(signingKey("{}"), "HS256", "none"))
 	if err == nil || !strings.Contains(err.Error(), "algorithm") {
 		t.Errorf("error %v, want one that names the algorithm", err)
 	}
@@ -152,7 +148,6 @@ metadata: {name: imported}
 spec:
   algorithm: HS256
   source: {type: SecretRef, secretRef: {name: ` + secret + `, key: JWT_SECRET}}
-  rotation: {waitForVerifiers: false}
 `
 }
 

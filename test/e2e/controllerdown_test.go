@@ -6,7 +6,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,12 +14,17 @@ import (
 	"gatepost.dev/gatepost/test/e2e/stage"
 )
 
-// TestControllerDown: without a controller nothing that runs stops, no pod gets
-// past the guard's post, and whoever has nothing to do with it notices nothing.
+// TestControllerDown: without a controller nothing that runs stops, however long
+// it takes, no pod gets past the guard's post, and whoever has nothing to do with
+// it notices nothing.
 func TestControllerDown(t *testing.T) {
-	agent := deploy(t)
+	agent := deployHasty(t, 2, true)
 	elsewhere := namespace(t, agent.Stage, false)
-	if err := agent.StopController(t.Context()); err != nil {
+	old, err := agent.SwitchWithoutSigner(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = agent.StopController(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -44,9 +48,19 @@ func TestControllerDown(t *testing.T) {
 		}
 	})
 	t.Run("SidecarsGoOn", func(t *testing.T) {
-		const watched = 15 * time.Second // more than the life of any token
-		tally := agent.UnderLoad(t.Context(), func(*stage.Load) { pause(t, watched) })
+		const watched = 10 * stage.HastyOverlap // nine of them with the key that retires
+		tally := agent.UnderLoad(t.Context(), func(*stage.Load) {
+			pause(t, watched*9/10)
+			agent.Signer.Restart()
+			pause(t, watched/10)
+		})
 		report(t, tally.Findings(), nil)
+		if len(tally.Accepted) != 2 || tally.Accepted[old].Count == 0 {
+			t.Errorf("accepted %+v, want tokens of key %s and of its successor", tally.Accepted, old)
+		}
+		figure(t, "controller_down_requests_by_retiring_key", tally.Accepted[old].Count, "requests")
+		figure(t, "controller_down_overlaps", int(watched/stage.HastyOverlap), "overlaps")
+		figure(t, "controller_down_valid_tokens_refused", len(tally.Refused), "requests")
 		findings, err := agent.Answers(t.Context())
 		report(t, findings, err)
 	})

@@ -28,6 +28,8 @@ type Agent struct {
 	*Callers
 	Namespace string
 	Signer    *Signer
+
+	lifetime time.Duration // of a token, at most
 }
 
 // Deploy applies examples/fastapi with test/demo/agent's short-lived key into a namespace
@@ -56,7 +58,8 @@ func (s *Stage) Deploy(ctx context.Context, callers *Callers, namespace string) 
 func (s *Stage) Agent(callers *Callers, namespace string) *Agent {
 	return &Agent{
 		Stage: s, Callers: callers, Namespace: namespace,
-		Signer: &Signer{API: s.API, Namespace: namespace, Secret: "agent-jwt", ValueKey: "JWT_SECRET"},
+		lifetime: 10 * time.Second, // as test/demo/agent says
+		Signer:   &Signer{API: s.API, Namespace: namespace, Secret: "agent-jwt", ValueKey: "JWT_SECRET"},
 	}
 }
 

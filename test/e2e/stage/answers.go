@@ -77,11 +77,11 @@ func (a *Agent) requests(ctx context.Context) ([]request, error) {
 		lifetime time.Duration
 		withKID  bool
 	}{
-		"valid":   {key, Teacher(), 8 * time.Second, true},
-		"no kid":  {key, Teacher(), 8 * time.Second, false},
+		"valid":   {key, Teacher(), a.lifetime, true},
+		"no kid":  {key, Teacher(), a.lifetime, false},
 		"expired": {key, Teacher(), -time.Minute, true},
-		"forged":  {forger, Teacher(), 8 * time.Second, true},
-		"student": {key, student, 8 * time.Second, true},
+		"forged":  {forger, Teacher(), a.lifetime, true},
+		"student": {key, student, a.lifetime, true},
 	} {
 		token, err := mint.key.Sign(mint.claims, time.Now(), mint.lifetime, mint.withKID)
 		if err != nil {
@@ -109,7 +109,7 @@ var forgeries = []string{"X-Auth-Subject", "X_Auth_Subject", "X-Auth-Roles", "x.
 // Identity asks the agent who it thinks is asking, while the client poses as
 // somebody else by header.
 func (a *Agent) Identity(ctx context.Context) ([]Finding, error) {
-	token, err := a.Signer.Sign(ctx, Teacher(), 8*time.Second, true)
+	token, err := a.Signer.Sign(ctx, Teacher(), a.lifetime, true)
 	if err != nil {
 		return nil, err
 	}

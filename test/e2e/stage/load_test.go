@@ -93,7 +93,8 @@ func runLoad(t *testing.T, answer http.HandlerFunc, done func(Tally) bool) Tally
 	t.Cleanup(server.Close)
 	key := Key{KID: "k1", Secret: make([]byte, 32)}
 	load := &Load{
-		Client: server.Client(), URL: server.URL + "/agent", Users: 4, Pause: 5 * time.Millisecond,
+		Client: server.Client(), Users: 4, Pause: 5 * time.Millisecond, Lifetime: 10 * time.Second,
+		Aim: func(int) Aim { return Aim{Name: "pod", URL: server.URL + "/agent"} },
 		Sign: func(_ context.Context, lifetime time.Duration, withKID bool) (Token, error) {
 			return key.Sign(Teacher(), time.Now(), lifetime, withKID)
 		},

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -24,11 +26,12 @@ const (
 
 // Rotation is what was seen of a key's replacement under load.
 type Rotation struct {
-	Old, New string // key ids
-	Tally    Tally
-	Counted  map[string]float64 // gatepost_key_verifications_total, by kid, of all sidecars; of a removed key the last scrape
-	AfterEnd answer             // to a token of the removed key
-	Gone     time.Duration      // from the status that no longer names the old key until every sidecar refused it
+	Old, New     string // key ids
+	Tally        Tally
+	Counted      map[string]float64 // gatepost_key_verifications_total, by kid, of all sidecars; of a removed key the last scrape
+	Acknowledged time.Duration      // from the wish for another key until every pod had acknowledged it
+	AfterEnd     answer             // to a token of the removed key
+	Gone         time.Duration      // from the status that no longer names the old key until every sidecar refused it
 }
 
 // Rotate replaces the signing key while clients talk to the agent, and tells
@@ -60,22 +63,20 @@ func (a *Agent) Rotate(ctx context.Context, tell func(string)) (Rotation, error)
 // UnderLoad lets eight users talk to the agent while do runs, and returns what
 // became of their requests.
 func (a *Agent) UnderLoad(ctx context.Context, do func(*Load)) Tally {
-	load := &Load{
-		Client: a.Pod, URL: a.URL("/agent"), Users: 8, Pause: 125 * time.Millisecond,
+	load := a.Load(8)
+	load.During(ctx, func() { do(load) })
+	return load.Tally()
+}
+
+// Load is a number of users, each of whom says hello to the agent's Service eight
+// times a second.
+func (a *Agent) Load(users int) *Load {
+	return &Load{
+		Client: a.Pod, Aim: a.AimAtService, Users: users, Pause: 125 * time.Millisecond, Lifetime: a.lifetime,
 		Sign: func(ctx context.Context, lifetime time.Duration, withKID bool) (Token, error) {
 			return a.Signer.Sign(ctx, Teacher(), lifetime, withKID)
 		},
 	}
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		load.Run(running)
-		close(ended)
-	}()
-	do(load)
-	stop()
-	<-ended
-	return load.Tally()
 }
 
 // countKeys scrapes how often each key verified a token. The series of a key
@@ -98,14 +99,26 @@ func (a *Agent) replace(ctx context.Context, load *Load, r *Rotation, tell func(
 	if err != nil {
 		return fmt.Errorf("using the first key: %w", err)
 	}
+	asked := time.Now()
 	if err := a.AskForRotation(ctx); err != nil {
 		return err
 	}
 	var told string
+	var confirmed bool
 	return Eventually(ctx, rotationWithin, func(ctx context.Context) error {
 		key, err := a.SigningKey(ctx)
 		if err != nil {
 			return err
+		}
+		if !confirmed && r.Acknowledged == 0 && acknowledged(key, r.Old) {
+			r.Acknowledged = time.Since(asked)
+		}
+		if signs, err := a.Signer.Key(ctx); err == nil && !confirmed && signs.KID != r.Old {
+			tell("the back end signs with " + signs.KID + ", and says so: " + v1alpha1.AnnotationConfirmSigner)
+			if err := a.Confirm(ctx, signs.KID); err != nil {
+				return err
+			}
+			confirmed = true
 		}
 		if err := a.countKeys(ctx, r.Counted); err != nil {
 			return err
@@ -123,19 +136,36 @@ func (a *Agent) replace(ctx context.Context, load *Load, r *Rotation, tell func(
 
 // AskForRotation gives the signing key's annotation another value.
 func (a *Agent) AskForRotation(ctx context.Context) error {
-	key, err := a.SigningKey(ctx)
-	if err != nil {
-		return err
-	}
-	patch := client.MergeFrom(key.DeepCopy())
-	if key.Annotations == nil {
-		key.Annotations = map[string]string{}
-	}
-	key.Annotations[v1alpha1.AnnotationRotateNow] = time.Now().UTC().Format(time.RFC3339Nano)
-	if err := a.API.Patch(ctx, key, patch); err != nil {
-		return fmt.Errorf("asking for a rotation: %w", err)
+	return a.annotateKey(ctx, v1alpha1.AnnotationRotateNow, time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+// Confirm says that every back end signs with a key now.
+func (a *Agent) Confirm(ctx context.Context, kid string) error {
+	return a.annotateKey(ctx, v1alpha1.AnnotationConfirmSigner, kid)
+}
+
+// Revoke says that nobody may be let in by a key any more.
+func (a *Agent) Revoke(ctx context.Context, kid string) error {
+	return a.annotateKey(ctx, v1alpha1.AnnotationRevokeKey, kid)
+}
+
+func (a *Agent) annotateKey(ctx context.Context, name, value string) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, name, value)
+	if err := a.API.Patch(ctx, a.keyObject(), client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("annotating the signing key: %w", err)
 	}
 	return nil
+}
+
+func (a *Agent) keyObject() *v1alpha1.SigningKey {
+	return &v1alpha1.SigningKey{ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: KeyName}}
+}
+
+// acknowledged says whether every pod has acknowledged the successor of a key.
+func acknowledged(key *v1alpha1.SigningKey, old string) bool {
+	return slices.ContainsFunc(key.Status.Keys, func(k v1alpha1.KeyStatus) bool {
+		return k.KID != old && k.Verifiers != nil && k.Verifiers.Total > 0 && k.Verifiers.Ready == k.Verifiers.Total
+	})
 }
 
 func usedEnough(tally Tally, kid string) error {
@@ -150,7 +180,11 @@ func head(list []string) []string { return list[:min(len(list), 3)] }
 func describePhases(keys []v1alpha1.KeyStatus) string {
 	var phases []string
 	for _, k := range keys {
-		phases = append(phases, k.KID+" "+k.Phase)
+		phase := k.KID + " " + k.Phase
+		if v := k.Verifiers; v != nil {
+			phase += fmt.Sprintf(" (%d of %d pods)", v.Ready, v.Total)
+		}
+		phases = append(phases, phase)
 	}
 	return strings.Join(phases, ", ")
 }
@@ -169,7 +203,7 @@ func (a *Agent) useUntilRefused(ctx context.Context, removed Key) (answer, error
 	var got answer
 	err = Eventually(ctx, refusedWithin, func(ctx context.Context) error {
 		for _, pod := range pods {
-			token, err := removed.Sign(Teacher(), time.Now(), 8*time.Second, true)
+			token, err := removed.Sign(Teacher(), time.Now(), a.lifetime, true)
 			if err != nil {
 				return err
 			}
@@ -195,6 +229,7 @@ func (r Rotation) Overlap() time.Duration {
 func (r Rotation) Findings() []Finding {
 	old, fresh := r.Tally.Accepted[r.Old].Count, r.Tally.Accepted[r.New].Count
 	return append(r.Tally.Findings(),
+		found(r.Acknowledged > 0, "every pod acknowledged the new key, before it was used, after", r.Acknowledged.Round(time.Millisecond).String()),
 		found(old >= enoughPerKey, "requests accepted by the old key", fmt.Sprint(old)),
 		found(fresh >= enoughPerKey, "requests accepted by the new key", fmt.Sprint(fresh)),
 		found(r.Overlap() > 0, "both keys accepted side by side", r.Overlap().Round(time.Millisecond).String()),
@@ -216,6 +251,7 @@ func (r Rotation) Figures() []Figure {
 	return []Figure{
 		{"rotation_accepted_by_old_key", float64(r.Tally.Accepted[r.Old].Count), "requests"},
 		{"rotation_accepted_by_new_key", float64(r.Tally.Accepted[r.New].Count), "requests"},
+		{"rotation_acknowledged_by_all_pods", r.Acknowledged.Seconds(), "seconds"},
 		{"rotation_overlap", r.Overlap().Seconds(), "seconds"},
 		{"rotation_valid_tokens_refused", float64(len(r.Tally.Refused)), "requests"},
 		{"rotation_requests_without_answer", float64(len(r.Tally.Unanswered)), "requests"},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -20,12 +21,28 @@ func (a *Agent) Scrape(ctx context.Context) ([]Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.scrape(ctx, pods, v1alpha1.AdminPort)
+}
+
+// controllerMetrics is the port of the controller's metrics in the chart.
+const controllerMetrics = 8080
+
+// ScrapeControllers reads the controllers' metrics in the same way.
+func (a *Agent) ScrapeControllers(ctx context.Context) ([]Sample, error) {
+	var pods corev1.PodList
+	if err := a.API.List(ctx, &pods, client.InNamespace(Namespace)); err != nil {
+		return nil, fmt.Errorf("listing the controllers: %w", err)
+	}
+	return a.scrape(ctx, pods.Items, controllerMetrics)
+}
+
+func (a *Agent) scrape(ctx context.Context, pods []corev1.Pod, port int) ([]Sample, error) {
 	var all []Sample
 	for _, pod := range pods {
 		if pod.Status.PodIP == "" {
 			continue
 		}
-		url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(v1alpha1.AdminPort)) + "/metrics"
+		url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port)) + "/metrics"
 		got, err := ask(ctx, a.Pod, http.MethodGet, url, nil, "")
 		if err != nil {
 			return nil, fmt.Errorf("scraping pod %s: %w", pod.Name, err)

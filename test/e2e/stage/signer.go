@@ -14,7 +14,8 @@ import (
 const rereadEvery = time.Second
 
 // Signer is a back end outside Gatepost: it reads the Secret that a SigningKey is
-// exported to, again and again, and signs with the key it finds there.
+// exported to, again and again, and signs with the key it finds there. One that
+// has the key from its environment (Keep) reads it when it starts, and never again.
 type Signer struct {
 	API       client.Reader
 	Namespace string
@@ -24,6 +25,22 @@ type Signer struct {
 	mu   sync.Mutex // guards what follows
 	key  Key
 	read time.Time
+	keep bool
+	past map[string]Key // all that it ever signed with
+}
+
+// Keep makes the signer stay with the key that it has, as if from its environment.
+func (s *Signer) Keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = true
+}
+
+// Restart makes a signer that keeps its key read it once more.
+func (s *Signer) Restart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = time.Time{}
 }
 
 // Key returns the key to sign with now. While the Secret cannot be read it is the
@@ -31,7 +48,7 @@ type Signer struct {
 func (s *Signer) Key(ctx context.Context) (Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.read) < rereadEvery {
+	if fresh := time.Since(s.read) < rereadEvery || s.keep; fresh && !s.read.IsZero() {
 		return s.key, nil
 	}
 	key, err := s.reread(ctx)
@@ -40,8 +57,20 @@ func (s *Signer) Key(ctx context.Context) (Key, error) {
 	}
 	if err == nil {
 		s.key, s.read = key, time.Now()
+		if s.past == nil {
+			s.past = map[string]Key{}
+		}
+		s.past[key.KID] = key
 	}
 	return s.key, nil
+}
+
+// Past returns a key that the signer once signed with.
+func (s *Signer) Past(kid string) (Key, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, ok := s.past[kid]
+	return key, ok
 }
 
 func (s *Signer) reread(ctx context.Context) (Key, error) {

@@ -18,7 +18,7 @@ type Event struct {
 // Stream reads the agent's event stream with a valid token and tells each event
 // as it comes.
 func (a *Agent) Stream(ctx context.Context, tell func(Event)) ([]Finding, error) {
-	token, err := a.Signer.Sign(ctx, Teacher(), 8*time.Second, true)
+	token, err := a.Signer.Sign(ctx, Teacher(), a.lifetime, true)
 	if err != nil {
 		return nil, err
 	}
