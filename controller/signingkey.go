@@ -162,7 +162,7 @@ func (r *keyReconciler) report(ctx context.Context, w keyWorld, view keyView) (t
 	r.measure(w, view, status)
 	r.lateUses(w, view)
 	emit(r.recorder, w.key, append(view.notices(), r.arrivals(w, view)...))
-	wait, same := quiet(w.key.Status, status, w.now.Sub(w.memo.written), w.beat())
+	wait, same := replaces(w.key.Status, status, w.now.Sub(w.memo.written), w.beat())
 	if wait > 0 {
 		return wait, nil
 	}

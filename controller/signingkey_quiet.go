@@ -13,9 +13,9 @@ import (
 // with thousands of pods they change all the time.
 const countPause = 5 * time.Second
 
-// quiet says how long to wait before a status replaces the one that was written
+// replaces says how long to wait before a status replaces the one that was written
 // so long ago; zero: it is to be written now, or, being the same, not at all.
-func quiet(before, after v1alpha1.SigningKeyStatus, since, beat time.Duration) (wait time.Duration, same bool) {
+func replaces(before, after v1alpha1.SigningKeyStatus, since, beat time.Duration) (wait time.Duration, same bool) {
 	if equality.Semantic.DeepEqual(before, after) {
 		return 0, true
 	}
