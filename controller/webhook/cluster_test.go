@@ -285,6 +285,7 @@ func TestAdmission(t *testing.T) {
 	h.waitForPolicies(t)
 	t.Run("expressions", h.testExpressions)
 	t.Run("webhook", h.testWebhook)
+	t.Run("revision", h.testRevision)
 	t.Run("sidecars", h.testSidecars)
 	t.Run("controller", h.testController)
 	t.Run("certificates", h.testCertificates)
