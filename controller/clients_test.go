@@ -183,7 +183,7 @@ func TestABundleHasRoomForSoManyClients(t *testing.T) {
 	judged := func() []apiClient { // as of two namespaces: one has no more than a bundle
 		return append(judgeClients(objects[5:], checkClient, noon), judgeClients(objects[:5], checkClient, noon)...)
 	}
-	done := resolve(spec, sources{clients: judged()}, nil)
+	done := resolve(spec, sources{clients: judged()}, written{})
 	if len(done.clients) != keyring.MaxAPIKeys || done.clients[0].ClientID != "c0000" {
 		t.Errorf("%d clients, the first %s", len(done.clients), done.clients[0].ClientID)
 	}
@@ -193,7 +193,7 @@ func TestABundleHasRoomForSoManyClients(t *testing.T) {
 	for i := range objects {
 		objects[i].Spec.Claims = map[string]policy.ClaimText{"a": policy.ClaimText(strings.Repeat("x", 1024)), "b": policy.ClaimText(strings.Repeat("y", 1024))}
 	}
-	done = resolve(spec, sources{clients: judged()}, nil)
+	done = resolve(spec, sources{clients: judged()}, written{})
 	file := keyring.File{APIKeys: done.clients}
 	if data, err := file.Marshal(); err != nil || len(data) > maxClientBytes+1024 || len(data) < maxClientBytes/2 {
 		t.Errorf("%d bytes, %v", len(data), err)

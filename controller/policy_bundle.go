@@ -2,6 +2,7 @@ package controller
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -67,14 +68,31 @@ type bundlePlan struct {
 	data map[string][]byte // nil: leave what is there
 	file *keyring.File     // the keys in force then; nil: none are
 	view bundleView
-	refs resolution // of the policy that people see: this generation's if accepted
+
+	crowded bool       // something did not fit with all clients
+	refs    resolution // of the policy that people see: this generation's if accepted
 }
 
 // planBundle prefers this generation's policy. Where that is not accepted, or
 // its references lead to no key yet, the last policy stays in force with current
 // keys: an invalid edit never stops a rotation or a revocation, and neither does
 // an invalid source, whose provider alone keeps its last keys.
+//
+// Where neither fits into a Secret with all clients, the youngest of them have to
+// go, under this generation's policy if it is accepted.
 func planBundle(in bundleInput) bundlePlan {
+	plan := in.plan(false)
+	if plan.view.written || !plan.crowded {
+		return plan
+	}
+	if pressed := in.plan(true); pressed.view.written {
+		return pressed
+	}
+	return plan
+}
+
+// plan is planBundle without leaving out clients, or, pressed, with.
+func (in bundleInput) plan(pressed bool) bundlePlan {
 	var plan bundlePlan
 	plan.file, plan.view.revision, plan.view.audit = in.last.file, in.last.revision(), audits(in.last.doc)
 	var tried bool
@@ -82,13 +100,14 @@ func planBundle(in bundleInput) bundlePlan {
 		if doc == nil {
 			continue
 		}
-		refs := resolve(doc.Spec, in.from, in.last.file)
-		data, file, err := in.encode(doc, &refs)
+		refs := resolve(doc.Spec, in.from, in.last)
+		data, file, err := in.encode(doc, &refs, pressed)
 		if !tried {
 			plan.refs, tried = refs, true
 		}
 		if err != nil {
 			plan.view.invalid = firstError(plan.view.invalid, err)
+			plan.crowded = plan.crowded || errors.Is(err, errTooLarge)
 			continue
 		}
 		if data == nil {
@@ -116,7 +135,7 @@ func firstError(first, second error) error {
 
 // encode makes the bundle's data; nil while a provider has no key. What a
 // sidecar would refuse is an error. What does not fit is taken out of refs.
-func (in bundleInput) encode(doc *manifest.Document, refs *resolution) (map[string][]byte, *keyring.File, error) {
+func (in bundleInput) encode(doc *manifest.Document, refs *resolution, pressed bool) (map[string][]byte, *keyring.File, error) {
 	if refs.keyless() {
 		return nil, nil, nil
 	}
@@ -124,7 +143,7 @@ func (in bundleInput) encode(doc *manifest.Document, refs *resolution) (map[stri
 	if err != nil {
 		return nil, nil, fmt.Errorf("encoding the policy: %w", err)
 	}
-	if err := in.fit(doc, refs, len(policyJSON)); err != nil {
+	if err := in.fit(doc, refs, len(policyJSON), pressed); err != nil {
 		return nil, nil, err
 	}
 	file := keyring.File{

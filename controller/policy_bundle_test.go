@@ -192,7 +192,7 @@ func TestKeysOfASigningKey(t *testing.T) {
 			spec := policy.Spec{JWT: &policy.JWT{Providers: []policy.Provider{{
 				Name: "p", Algorithms: []policy.Algorithm{"HS256"}, SigningKeyRef: &policy.SigningKeyRef{Name: "k"},
 			}}}}
-			got := resolve(spec, sources{keys: test.from}, last)
+			got := resolve(spec, sources{keys: test.from}, written{file: last, doc: &manifest.Document{Spec: spec}})
 			entry, found := got.providers["p"]
 			if !found || got.keyless() {
 				t.Errorf("the provider counts as keyless: %+v", got.problems)

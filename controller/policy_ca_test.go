@@ -12,6 +12,7 @@ import (
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -71,11 +72,12 @@ func TestCertificatesOfAKeyServer(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			got := resolve(policy.Spec{JWT: &policy.JWT{Providers: []policy.Provider{{
+			spec := policy.Spec{JWT: &policy.JWT{Providers: []policy.Provider{{
 				Name: "p", Algorithms: []policy.Algorithm{"ES256"}, RemoteJWKS: &policy.RemoteJWKS{
 					URI: "https://idp.example/jwks", CABundleRef: &policy.CABundleRef{Kind: test.kind, Name: test.name, Key: "ca.crt"},
 				},
-			}}}}, test.from, test.last)
+			}}}}
+			got := resolve(spec, test.from, written{file: test.last, doc: &manifest.Document{Spec: spec}})
 			if bundle := got.providers["p"].CABundle; bundle != test.bundle || len(got.providers["p"].Keys) > 0 {
 				t.Errorf("certificates %q, want %q", bundle, test.bundle)
 			}
@@ -95,7 +97,8 @@ func TestCertificatesOfAKeyServer(t *testing.T) {
 func TestAProviderThatWasRemoteHasNoKeys(t *testing.T) {
 	t.Parallel()
 	last := &keyring.File{Providers: map[string]keyring.FileProvider{"p": {CABundle: Certificate(t, 1)}}}
-	got := resolve(document(1, "missing").Spec, sources{}, last)
+	was := document(1, "missing")
+	got := resolve(was.Spec, sources{}, written{file: last, doc: was})
 	if _, found := got.providers["p"]; found || !got.keyless() {
 		t.Errorf("it is given certificates for keys: %+v", got)
 	}

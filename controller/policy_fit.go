@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -19,9 +20,9 @@ const reservedBytes = 64 << 10
 
 // fit makes the providers and clients fit beside so many bytes of policy.json.
 // The largest new data of a provider goes first, which keeps its last; keys of
-// SigningKeys never go. The youngest clients go only where nothing else is left
-// to write: a bundle that cannot be written revokes nothing.
-func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes int) error {
+// SigningKeys never go. The youngest clients go only where it is pressed, because
+// nothing else is left to write: a bundle that cannot be written revokes nothing.
+func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes int, pressed bool) error {
 	for {
 		data, err := keyring.File{SigningKeys: refs.signingKeys, Revoked: refs.revoked, Providers: refs.providers, APIKeys: refs.clients}.Marshal()
 		if err != nil {
@@ -34,30 +35,31 @@ func (in bundleInput) fit(doc *manifest.Document, refs *resolution, policyBytes 
 		if over <= 0 {
 			return nil
 		}
-		if name := largestNew(doc.Spec, refs, in.last.file); name != "" {
+		if name := largestNew(doc.Spec, refs, in.last); name != "" {
 			refs.keepLast(name, in.last.file)
 			continue
 		}
-		if doc != in.last.doc && in.last.doc != nil || len(refs.clients) == 0 {
-			return fmt.Errorf("policy and keys are %d bytes too large for a Secret: use fewer keys, certificates or API keys, or make two policies", over)
+		if !pressed || len(refs.clients) == 0 {
+			return fmt.Errorf("policy and keys are %d bytes %w: use fewer keys, certificates or API keys, or make two policies", over, errTooLarge)
 		}
 		refs.dropClients(over)
 	}
 }
 
+var errTooLarge = errors.New("too large for a Secret")
+
 // largestNew is the provider whose data takes most room and has grown since the
 // last bundle; empty: none.
-func largestNew(spec policy.Spec, refs *resolution, last *keyring.File) string {
-	if spec.JWT == nil || last == nil {
+func largestNew(spec policy.Spec, refs *resolution, last written) string {
+	if spec.JWT == nil {
 		return ""
 	}
 	name, most := "", 0
 	for i := range spec.JWT.Providers {
 		provider := &spec.JWT.Providers[i]
 		entry := refs.providers[provider.Name]
-		kept, found := last.Providers[provider.Name]
-		sameKind := found && (kept.CABundle != "") == (entry.CABundle != "")
-		if size := roomOf(entry); provider.SigningKeyRef == nil && sameKind && size > roomOf(kept) && size > most {
+		kept, found := last.lastOf(provider)
+		if size := roomOf(entry); provider.SigningKeyRef == nil && found && size > roomOf(kept) && size > most {
 			name, most = provider.Name, size
 		}
 	}

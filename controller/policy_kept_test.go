@@ -243,7 +243,7 @@ func TestSigningKeysHaveRoomOfTheirOwn(t *testing.T) {
 			refs := resolution{providers: map[string]keyring.FileProvider{"own": {Keys: []keyring.VerifyKey{
 				{KID: "1-new", Alg: "HS256", K: []byte(strings.Repeat(goodSecret, 8))},
 			}}}}
-			if err := (bundleInput{}).fit(doc, &refs, maxBundleBytes-64); (err == nil) != tc.fits {
+			if err := (bundleInput{}).fit(doc, &refs, maxBundleBytes-64, false); (err == nil) != tc.fits {
 				t.Errorf("in a bundle that is full otherwise: %v, want that they fit: %t", err, tc.fits)
 			}
 		})

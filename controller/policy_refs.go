@@ -56,12 +56,12 @@ type resolution struct {
 // by mistake refuses nobody.
 type resolver struct {
 	from sources
-	last *keyring.File // nil: there is no bundle yet
+	last written // the bundle in force
 	done resolution
 }
 
 // resolve finds the keys of every provider of spec.
-func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
+func resolve(spec policy.Spec, from sources, last written) resolution {
 	r := resolver{from: from, last: last, done: resolution{
 		providers: map[string]keyring.FileProvider{}, signingKeys: map[string]int64{}, revoked: map[string][]string{},
 	}}
@@ -88,10 +88,7 @@ func resolve(spec policy.Spec, from sources, last *keyring.File) resolution {
 
 // fail keeps the provider's last keys and says why there are no new ones.
 func (r *resolver) fail(provider *policy.Provider, reason, format string, args ...any) {
-	kept, found := r.lastOf(provider.Name)
-	if (kept.CABundle != "") != (caBundleRef(provider) != nil) {
-		found = false // the provider was of another kind
-	}
+	kept, found := r.last.lastOf(provider)
 	outcome := "has no key yet"
 	if found {
 		r.done.providers[provider.Name] = kept
@@ -103,12 +100,32 @@ func (r *resolver) fail(provider *policy.Provider, reason, format string, args .
 	})
 }
 
-func (r *resolver) lastOf(provider string) (keyring.FileProvider, bool) {
-	if r.last == nil {
-		return keyring.FileProvider{}, false
+// failKey is fail for a provider of a SigningKey: of the last keys those go on
+// that were not revoked, under the generation that sidecars know.
+func (r *resolver) failKey(provider *policy.Provider, revoked []string, reason, message string) {
+	name := provider.SigningKeyRef.Name
+	kept, found := r.last.lastOf(provider)
+	if !found {
+		r.fail(provider, reason, "%s", message)
+		return
 	}
-	kept, found := r.last.Providers[provider]
-	return kept, found
+	if generation, known := r.last.file.SigningKeys[name]; known && r.done.signingKeys[name] == 0 {
+		r.done.signingKeys[name] = generation
+	}
+	had := len(kept.Keys)
+	kept.Keys = slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return slices.Contains(revoked, key.KID) })
+	r.done.providers[provider.Name] = kept
+	outcome := "keeps its last keys"
+	switch {
+	case len(kept.Keys) == 0 && had > 0:
+		outcome = "has no key left, because all it had were revoked: tokens are answered 503 until it has one"
+	case len(kept.Keys) == 0:
+		outcome = "has no key: tokens are answered 503 until it has one"
+	}
+	r.done.problems = append(r.done.problems, refProblem{
+		provider: provider.Name, reason: reason, kept: len(kept.Keys) > 0,
+		message: fmt.Sprintf("%s; provider %s %s", message, provider.Name, outcome),
+	})
 }
 
 // secret takes every data key that exists as one HMAC secret. A value that may
@@ -134,7 +151,7 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		}
 		found = true
 		if err := usableFor(provider.Algorithms, value, false); err != nil {
-			last := r.lastKey(provider.Name, kidOf(secret, name))
+			last := r.lastKey(provider, kidOf(secret, name))
 			flaws = append(flaws, refProblem{
 				provider: provider.Name, reason: secretReason(err), kept: len(last) > 0,
 				message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, ref.Name, err),
@@ -207,8 +224,8 @@ func kidOf(secret *corev1.Secret, name string) string {
 	return name
 }
 
-func (r *resolver) lastKey(provider, kid string) []keyring.VerifyKey {
-	kept, _ := r.lastOf(provider)
+func (r *resolver) lastKey(provider *policy.Provider, kid string) []keyring.VerifyKey {
+	kept, _ := r.last.lastOf(provider)
 	return slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return key.KID != kid })
 }
 
@@ -235,7 +252,8 @@ func (r *resolver) signingKey(field string, provider *policy.Provider) {
 	name := provider.SigningKeyRef.Name
 	source, found := r.from.keys[name]
 	if !found {
-		r.fail(provider, v1alpha1.ReasonSigningKeyNotFound, "%s: there is no SigningKey %s: create it", field, name)
+		r.done.revoked[name] = r.last.revoked(name)
+		r.failKey(provider, r.done.revoked[name], v1alpha1.ReasonSigningKeyNotFound, fmt.Sprintf("%s: there is no SigningKey %s: create it", field, name))
 		return
 	}
 	r.done.revoked[name] = source.revoked()
@@ -245,8 +263,7 @@ func (r *resolver) signingKey(field string, provider *policy.Provider) {
 		if !usable {
 			reason, message = v1alpha1.ReasonAlgorithmMismatch, fmt.Sprintf("signs with %s: add it to the provider's algorithms", source.key.Spec.Algorithm)
 		}
-		r.fail(provider, reason, "%s: SigningKey %s %s", field, name, message)
-		r.dropRevoked(provider.Name, source)
+		r.failKey(provider, r.done.revoked[name], reason, fmt.Sprintf("%s: SigningKey %s %s", field, name, message))
 		return
 	}
 	keys := source.state.VerifyKeys()
@@ -258,17 +275,6 @@ func (r *resolver) signingKey(field string, provider *policy.Provider) {
 			message: fmt.Sprintf("%s: SigningKey %s has no live key: tokens are answered 503 until it has one", field, name),
 		})
 	}
-}
-
-// dropRevoked takes revoked keys out of what a provider keeps.
-func (r *resolver) dropRevoked(provider string, source signingSource) {
-	kept, found := r.done.providers[provider]
-	if !found {
-		return
-	}
-	revoked := source.revoked()
-	kept.Keys = slices.DeleteFunc(slices.Clone(kept.Keys), func(key keyring.VerifyKey) bool { return slices.Contains(revoked, key.KID) })
-	r.done.providers[provider] = kept
 }
 
 // revoked are the ids of the SigningKey's revoked keys, the latest ones if there
