@@ -39,7 +39,7 @@ type verifier struct {
 // SigningKey. Those that cannot are not fetched.
 func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy) ([]carrier, error) {
 	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace)); err != nil {
+	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing pods: %w", err)
 	}
 	var carriers []carrier
@@ -59,6 +59,7 @@ func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningK
 		found, holds := carrierOf(readBundle(secret), key.Name, report)
 		if holds || secret != nil && expected(p, key) || found.seen.named[key.Name] > 0 {
 			found.name = v1alpha1.BundleName(p.Name)
+			r.switchboard.nudger.overlay(bundleKey(p), pods.Items)
 			found.attend(pods.Items)
 			carriers = append(carriers, found)
 		}

@@ -104,13 +104,6 @@ func toldOf(pod *corev1.Pod, revision int64) bool {
 	return pod.Annotations[v1alpha1.AnnotationBundleRevision] == strconv.FormatInt(revision, 10)
 }
 
-// untold reports whether a pod mounts the policy's bundle and was not told of
-// the revision.
-func untold(pod *corev1.Pod, policy string, revision int64) bool {
-	_, guarded := sidecarImageOf(pod)
-	return guarded && bundleOf(pod) == v1alpha1.BundleName(policy) && !toldOf(pod, revision)
-}
-
 // counts are the numbers for the status.
 func (r *podReport) counts() v1alpha1.PodCounts {
 	return v1alpha1.PodCounts{

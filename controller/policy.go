@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,7 +31,6 @@ type policyReconciler struct {
 	recorder events.EventRecorder
 	metrics  *metrics
 	image    string
-	nudges   *rate.Limiter
 	random   io.Reader
 	memo     *clientMemo
 	now      func() time.Time
@@ -43,7 +41,7 @@ type policyReconciler struct {
 func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *switchboard) error {
 	r := &policyReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
-		image: cfg.SidecarImage, nudges: rate.NewLimiter(rate.Limit(cfg.NudgeRate), cfg.NudgeRate), random: cfg.Random, memo: memo, now: cfg.Now,
+		image: cfg.SidecarImage, random: cfg.Random, memo: memo, now: cfg.Now,
 		switchboard: s,
 	}
 	cache := mgr.GetCache()
@@ -54,7 +52,7 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *
 		Watches(&v1alpha1.APIKey{}, policiesOfClient(cache), builder.WithPredicates(clientChanged())).
 		WatchesMetadata(&corev1.Secret{}, policiesOfSecret(cache)).
 		WatchesMetadata(&corev1.ConfigMap{}, policiesOfConfigMap(cache)).
-		Watches(&corev1.Pod{}, policiesOfPod(cache), builder.WithPredicates(podChanged())).
+		Watches(&corev1.Pod{}, afterPause(policiesOfPod(cache)), builder.WithPredicates(podChanged())).
 		WatchesRawSource(&s.policies).
 		Complete(r)
 	if err != nil {
@@ -98,9 +96,9 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err != nil {
 		return settled(err)
 	}
-	again, err := r.tell(ctx, world, &view)
+	r.tell(world, &view)
 	r.call(world, view)
-	return ctrl.Result{RequeueAfter: again}, errors.Join(err, r.report(ctx, &p, view))
+	return ctrl.Result{}, r.report(ctx, &p, view)
 }
 
 // staleCachePause is how long to wait for a cache that is behind the Secret.

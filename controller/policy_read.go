@@ -27,9 +27,10 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 		return world, fmt.Errorf("listing policies: %w", err)
 	}
 	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, client.InNamespace(p.Namespace)); err != nil {
+	if err := r.client.List(ctx, &pods, client.InNamespace(p.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return world, fmt.Errorf("listing pods: %w", err)
 	}
+	r.switchboard.nudger.overlay(bundleKey(p), pods.Items)
 	world.pods, world.claim = pods.Items, claimPods(p, policies.Items, pods.Items)
 	secret, err := liveSecret(ctx, r.client, p.Namespace, v1alpha1.BundleName(p.Name))
 	if err != nil {

@@ -45,9 +45,11 @@ func New(cluster *rest.Config, cfg Config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the manager: %w", err)
 	}
-	memo, lines := newClientMemo(checkClient), newSwitchboard(cfg.Now)
+	memo, lines := newClientMemo(checkClient), newSwitchboard(cfg)
+	lines.nudger.client = mgr.GetClient()
 	return mgr, errors.Join(
 		mgr.Add(lines.roll),
+		mgr.Add(lines.nudger),
 		addSigningKeys(mgr, cfg, m, lines),
 		addPolicies(mgr, cfg, m, memo, lines),
 		addAPIKeys(mgr, cfg, m, memo),

@@ -3,13 +3,11 @@ package controller
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/controller/rollcall"
 )
 
@@ -22,6 +20,7 @@ const idlePause = 10 * time.Second
 // ahead of it.
 type switchboard struct {
 	roll           *rollcall.Roll
+	nudger         *nudger
 	keys, policies bell
 
 	mu    sync.Mutex
@@ -35,10 +34,26 @@ type line struct {
 	moving   bool     // one of them is on its way in or out
 }
 
-func newSwitchboard(now func() time.Time) *switchboard {
+func newSwitchboard(cfg Config) *switchboard {
 	s := &switchboard{lines: map[types.NamespacedName]line{}}
-	s.roll = rollcall.New(rollcall.Options{Now: now, Notify: s.answered})
+	s.roll = rollcall.New(rollcall.Options{Now: cfg.Now, Notify: s.answered})
+	s.nudger = newNudger(cfg)
+	s.nudger.told = s.told
 	return s
+}
+
+// told has a pod asked that was just told of a revision, and its policy look
+// after a pause. When that was the last one, its keys look too.
+func (s *switchboard) told(bundle types.NamespacedName, pod types.UID, revision int64, pause time.Duration) {
+	s.roll.Told(bundle, pod, revision)
+	s.policies.ring(pause, bundle.Namespace, policyOf(bundle))
+	if pause > 0 {
+		return
+	}
+	s.mu.Lock()
+	keys := s.lines[bundle].keys
+	s.mu.Unlock()
+	s.keys.ring(0, bundle.Namespace, keys...)
 }
 
 // expect says who has to answer for a bundle.
@@ -57,6 +72,7 @@ func (s *switchboard) forget(bundle types.NamespacedName) {
 	delete(s.lines, bundle)
 	s.mu.Unlock()
 	s.roll.Forget(bundle)
+	s.nudger.forget(bundle)
 	if known {
 		s.keys.ring(0, bundle.Namespace, gone.keys...)
 	}
@@ -77,7 +93,7 @@ func (s *switchboard) answered(bundle types.NamespacedName) {
 	}
 	s.keys.ring(pause, bundle.Namespace, slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(seen.named)), line.keys...))))...)
 	if seen.ahead() {
-		s.policies.ring(0, bundle.Namespace, strings.TrimSuffix(bundle.Name, v1alpha1.BundleSuffix))
+		s.policies.ring(0, bundle.Namespace, policyOf(bundle))
 	}
 }
 

@@ -2,13 +2,17 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -102,8 +106,8 @@ func policiesOfConfigMap(cache client.Reader) handler.EventHandler {
 
 // policiesOfPod says which policies select a pod, and which one's bundle it
 // mounts.
-func policiesOfPod(cache client.Reader) handler.EventHandler {
-	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, object client.Object) bool {
+func policiesOfPod(cache client.Reader) handler.MapFunc {
+	return mapToPolicies(cache, func(p *v1alpha1.AgentAuthPolicy, object client.Object) bool {
 		pod, isPod := object.(*corev1.Pod)
 		selector, err := selectorOf(p)
 		selects := err == nil && selector.Matches(labels.Set(object.GetLabels()))
@@ -118,7 +122,35 @@ func rivalsOfPolicy(cache client.Reader) handler.EventHandler {
 }
 
 func policiesWhere(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy, client.Object) bool) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
+	return handler.EnqueueRequestsFromMapFunc(mapToPolicies(cache, concerns))
+}
+
+// podPause gathers the changes of pods before their policies are reconciled,
+// which looks at every pod: a rollout changes many, each of them several times.
+const podPause = 250 * time.Millisecond
+
+// afterPause enqueues what an object concerns after podPause; what is enqueued
+// meanwhile is one with it.
+func afterPause(concerned handler.MapFunc) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(ctx context.Context, q queue, objects ...client.Object) {
+		for _, object := range objects {
+			for _, request := range concerned(ctx, object) {
+				q.AddAfter(request, podPause)
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc:  func(ctx context.Context, e event.CreateEvent, q queue) { enqueue(ctx, q, e.Object) },
+		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, q queue) { enqueue(ctx, q, e.ObjectOld, e.ObjectNew) },
+		DeleteFunc:  func(ctx context.Context, e event.DeleteEvent, q queue) { enqueue(ctx, q, e.Object) },
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, q queue) { enqueue(ctx, q, e.Object) },
+	}
+}
+
+// mapToPolicies must not change the policies it looks at: they are the cache's.
+func mapToPolicies(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy, client.Object) bool) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		var policies v1alpha1.AgentAuthPolicyList
 		if !list(ctx, cache, &policies, object.GetNamespace()) {
 			return nil
@@ -130,7 +162,7 @@ func policiesWhere(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy,
 			}
 		}
 		return requests
-	})
+	}
 }
 
 func refersTo(p *v1alpha1.AgentAuthPolicy, matches func(*policy.Provider) bool) bool {
@@ -141,8 +173,9 @@ func refersTo(p *v1alpha1.AgentAuthPolicy, matches func(*policy.Provider) bool) 
 }
 
 // list reads from the cache, where an error means that the caches are stopping.
+// What is in it is the cache's and must not be changed.
 func list(ctx context.Context, cache client.Reader, into client.ObjectList, namespace string) bool {
-	if err := cache.List(ctx, into, client.InNamespace(namespace)); err != nil {
+	if err := cache.List(ctx, into, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "mapping an event to objects")
 		return false
 	}
@@ -159,7 +192,8 @@ func wantChanged() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
-// podChanged passes changes of what stripPod keeps.
+// podChanged passes changes of what stripPod keeps, except that a pod was told of
+// a later revision: that was the nudger, and comes once for each pod.
 func podChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
 		was, wasPod := update.ObjectOld.(*corev1.Pod)
@@ -168,9 +202,25 @@ func podChanged() predicate.Predicate {
 			return true
 		}
 		return living(was) != living(now) ||
-			!equality.Semantic.DeepEqual(was.Labels, now.Labels) ||
-			!equality.Semantic.DeepEqual(was.Annotations, now.Annotations) ||
+			!maps.Equal(was.Labels, now.Labels) ||
+			!annotationsAgree(was.Annotations, now.Annotations) ||
 			!equality.Semantic.DeepEqual(was.Status, now.Status) ||
 			!equality.Semantic.DeepEqual(was.Spec, now.Spec)
 	}}
+}
+
+// annotationsAgree reports whether nothing changed but that the revision went up.
+func annotationsAgree(was, now map[string]string) bool {
+	const name = v1alpha1.AnnotationBundleRevision
+	before, _ := strconv.ParseInt(was[name], 10, 64) // what is no number is below all
+	after, err := strconv.ParseInt(now[name], 10, 64)
+	rest := func(all map[string]string) map[string]string {
+		others := maps.Clone(all)
+		delete(others, name)
+		return others
+	}
+	if was[name] != now[name] && (err != nil || after < before) {
+		return false
+	}
+	return maps.Equal(rest(was), rest(now))
 }
