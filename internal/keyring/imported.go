@@ -28,6 +28,7 @@ func (r *run) followCurrent() error {
 	if i := r.indexOf(mark); i >= 0 {
 		if r.state.Keys[i].Phase != Active {
 			r.switchTo(i)
+			r.makeRoom()
 		}
 		return nil
 	}

@@ -90,6 +90,24 @@ func TestImportedSecrets(t *testing.T) {
 				b.t.Error("the oldest key is still there")
 			}
 		},
+		"a next value that comes into use pushes out the oldest of too many": func(b *bench) {
+			b.plan()
+			for i := range 4 {
+				b.obs.Import.Current = Octets(fmt.Sprintf("value %d", i))
+				b.after(time.Minute)
+			}
+			b.obs.Import.Next = Octets("last")
+			b.plan()
+			b.obs.Import = Import{Current: Octets("last")}
+			b.plan().want("Retiring Retiring Retiring Retiring Active").wantFinding(TooManyLiveKeys)
+		},
+		"a next value that is withdrawn and was used all the same retires": func(b *bench) {
+			b.obs.Import.Next = Octets("second")
+			b.plan()
+			b.obs.Accepted = map[string]time.Time{b.state.Keys[1].KID: b.now}
+			b.obs.Import.Next = nil
+			b.plan().want("Active Retiring").after(20*time.Minute - time.Second).want("Active Retiring").after(time.Second).want("Active")
+		},
 		"the state recognises values without holding anything that tests a guess": func(b *bench) {
 			b.plan()
 			k := b.state.Keys[0]

@@ -79,6 +79,8 @@ type Memory struct {
 	Revoked []string
 	// Bundled are those of the live keys that somebody still has.
 	Bundled []VerifyKey
+	// Ahead: sidecars remember it, the cluster was restored.
+	Ahead bool
 }
 
 // Result is a plan.

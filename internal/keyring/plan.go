@@ -118,7 +118,7 @@ func (r *run) incident(fresh, edited bool) FindingKind {
 		return ""
 	case fresh:
 		return StateLost
-	case edited || r.state.Generation < memory.Generation:
+	case edited || r.state.Generation < memory.Generation || memory.Ahead && r.state.Behind(memory.Generation, memory.Live):
 		return Regressed
 	}
 	return ""

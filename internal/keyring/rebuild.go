@@ -9,7 +9,8 @@ import (
 // rebuild makes a set of what others remember when the state is gone, older than
 // that, or edited. Keys that nobody remembers as live stay out, the key that was
 // active goes on if its private half is here, and the rest is accepted until a
-// key has taken over and their time is up.
+// key has taken over and their time is up. Of an edited state only secrets that a
+// bundle has too are believed: no private key, which may fit no public one.
 func (r *run) rebuild(incident FindingKind, edited bool) {
 	memory := r.obs.Memory
 	bundled := map[string]VerifyKey{}
@@ -18,7 +19,7 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
 		in, has := bundled[k.KID]
-		replaced := edited && has && len(in.K) > 0 && !bytes.Equal(in.K, k.Value)
+		replaced := edited && has && !(len(in.K) > 0 && bytes.Equal(in.K, k.Value))
 		return replaced || !has && !slices.Contains(memory.Live, k.KID)
 	})
 	for i := range r.state.Keys {
@@ -37,10 +38,7 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 func (r *run) demote(k *Key) {
 	k.Urgent, k.Retiring, k.Confirmed = false, time.Time{}, time.Time{}
 	if k.KID == r.obs.Memory.ActiveKID && len(k.Value) > 0 {
-		k.Phase = Active
-		if k.Activated.IsZero() {
-			k.Activated = r.now
-		}
+		k.Phase, k.Adopted, k.Activated = Active, false, r.now // others may have signed since it began
 		return
 	}
 	k.Phase, k.Adopted = Retiring, true

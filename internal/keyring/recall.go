@@ -23,6 +23,10 @@ type Witness struct {
 	Keys []VerifyKey
 	// Revoked are the ids of revoked keys.
 	Revoked []string
+	// Ahead: a sidecar whose bundle's revision is above that of the bundle in the
+	// cluster, which was restored. Its word counts more than the cluster's of the
+	// same generation.
+	Ahead bool
 }
 
 // Recall is what all witnesses together remember. Those of the highest
@@ -35,6 +39,7 @@ func Recall(witnesses ...Witness) Memory {
 			m.Generation = max(m.Generation, w.Generation)
 		}
 	}
+	m.Ahead = slices.ContainsFunc(witnesses, func(w Witness) bool { return w.Ahead && w.Generation == m.Generation })
 	revoked := map[string]bool{}
 	live := map[string]bool{}
 	for _, w := range witnesses {
@@ -44,7 +49,7 @@ func Recall(witnesses ...Witness) Memory {
 				m.Revoked = append(m.Revoked, kid)
 			}
 		}
-		if w.Generation != m.Generation || m.Generation == 0 {
+		if w.Generation != m.Generation || m.Generation == 0 || w.Ahead != m.Ahead {
 			continue
 		}
 		for _, kid := range w.Live {
@@ -75,6 +80,16 @@ func (m *Memory) recallKeys(witnesses []Witness, live map[string]bool) {
 			}
 		}
 	}
+}
+
+// Behind reports whether a sidecar that is ahead of the cluster knows a later
+// state, or one of the same generation with other keys. Nobody may be shown the
+// state before Plan has rebuilt it.
+func (s *State) Behind(generation int64, kids []string) bool {
+	if generation != s.Generation {
+		return generation > s.Generation
+	}
+	return len(kids) != len(s.Keys) || slices.ContainsFunc(kids, func(kid string) bool { return !s.live(kid) })
 }
 
 // Acknowledged is the highest generation of the set that a sidecar proves to

@@ -52,7 +52,8 @@ func (r *run) wake(res Result) time.Time {
 	var times []time.Time
 	for _, k := range r.state.Keys {
 		if at, counting := res.Removal[k.KID]; counting {
-			times = append(times, at, at.Add(r.spec.RetireAfter), at.Add(r.spec.VerifierTimeout), r.quiet(k))
+			times = append(times, at, at.Add(r.spec.RetireAfter), at.Add(r.spec.VerifierTimeout),
+				r.quiet(k), r.obs.Accepted[k.KID].Add(r.spec.RetireAfter))
 		}
 		if !k.Confirmed.IsZero() {
 			times = append(times, r.settled(k))

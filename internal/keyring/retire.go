@@ -117,9 +117,10 @@ func (r *run) takenUp(k Key) bool {
 	})
 }
 
-// succeeds reports whether other took over from k, at once or in the end.
+// succeeds reports whether other took over from k, at once or in the end. When an
+// adopted key signed is not known, so only the active one succeeds it for sure.
 func succeeds(other, k Key) bool {
-	return other.Phase == Active || other.Phase == Retiring && other.Activated.After(k.Activated)
+	return other.Phase == Active || other.Phase == Retiring && !k.Activated.IsZero() && other.Activated.After(k.Activated)
 }
 
 // confirm notes when somebody says that every signer uses a key.

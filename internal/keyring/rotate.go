@@ -37,8 +37,17 @@ func (r *run) rotate() error {
 	return nil
 }
 
-// withdraw removes the published key if it is unwanted: nobody has signed with it.
+// withdraw removes the published key if it is unwanted: nobody has signed with
+// it. If somebody has all the same, it retires like any other.
 func (r *run) withdraw(unwanted func(Key) bool) {
+	for i := range r.state.Keys {
+		k := &r.state.Keys[i]
+		if k.Phase == Published && unwanted(*k) && !r.obs.Accepted[k.KID].IsZero() {
+			k.Phase = Retiring
+			r.change()
+			r.event(EventRetiring, k.KID)
+		}
+	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
 		if k.Phase != Published || !unwanted(k) {
 			return false
