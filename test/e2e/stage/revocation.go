@@ -38,7 +38,7 @@ const revocationWithin = time.Minute
 // Revocations revokes the key that signs, n times, each time when the last one's
 // successor is in use, while users talk to the agent. Do runs after the last one,
 // under the same load.
-func (a *Agent) Revocations(ctx context.Context, n int, do func([]Revocation) error) ([]Revocation, Tally, error) {
+func (a *Agent) Revocations(ctx context.Context, n int, do func(*Load) error) ([]Revocation, Tally, error) {
 	var revoked sync.Map
 	load := a.Load(8)
 	load.Excused = func(kid string) bool { _, is := revoked.Load(kid); return is }
@@ -53,7 +53,7 @@ func (a *Agent) Revocations(ctx context.Context, n int, do func([]Revocation) er
 			}
 			all = append(all, r)
 		}
-		err = do(all)
+		err = do(load)
 	})
 	return all, load.Tally(), err
 }

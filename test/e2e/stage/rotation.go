@@ -104,21 +104,13 @@ func (a *Agent) replace(ctx context.Context, load *Load, r *Rotation, tell func(
 		return err
 	}
 	var told string
-	var confirmed bool
 	return Eventually(ctx, rotationWithin, func(ctx context.Context) error {
 		key, err := a.SigningKey(ctx)
 		if err != nil {
 			return err
 		}
-		if !confirmed && r.Acknowledged == 0 && acknowledged(key, r.Old) {
+		if r.Acknowledged == 0 && acknowledged(key, r.Old) {
 			r.Acknowledged = time.Since(asked)
-		}
-		if signs, err := a.Signer.Key(ctx); err == nil && !confirmed && signs.KID != r.Old {
-			tell("the back end signs with " + signs.KID + ", and says so: " + v1alpha1.AnnotationConfirmSigner)
-			if err := a.Confirm(ctx, signs.KID); err != nil {
-				return err
-			}
-			confirmed = true
 		}
 		if err := a.countKeys(ctx, r.Counted); err != nil {
 			return err
@@ -137,11 +129,6 @@ func (a *Agent) replace(ctx context.Context, load *Load, r *Rotation, tell func(
 // AskForRotation gives the signing key's annotation another value.
 func (a *Agent) AskForRotation(ctx context.Context) error {
 	return a.annotateKey(ctx, v1alpha1.AnnotationRotateNow, time.Now().UTC().Format(time.RFC3339Nano))
-}
-
-// Confirm says that every back end signs with a key now.
-func (a *Agent) Confirm(ctx context.Context, kid string) error {
-	return a.annotateKey(ctx, v1alpha1.AnnotationConfirmSigner, kid)
 }
 
 // Revoke says that nobody may be let in by a key any more.

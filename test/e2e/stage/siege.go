@@ -174,9 +174,6 @@ func (s *Siege) replace(ctx context.Context, p *Passage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.agent.Confirm(ctx, p.New); err != nil {
-		return err
-	}
 	_, err = s.watch.Until(ctx, rotationWithin, "dropped", p.Old, func(k KeyTimes) time.Time { return k.Dropped })
 	return err
 }
