@@ -59,9 +59,10 @@ func TestSavedFilesWaitForTheirInterval(t *testing.T) {
 	put(t, filepath.Join(dir, "policy.json"), "0")
 	put(t, filepath.Join(dir, "keys.json"), "0")
 	w := watch(t, dir)
+	put(t, filepath.Join(dir, "keys.json"), "1") // the first of two files is saved
 	for range 20 {
-		put(t, filepath.Join(dir, "next"), "1")
-		if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "keys.json")); err != nil {
+		put(t, filepath.Join(dir, "next"), "") // something else moves meanwhile
+		if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "other")); err != nil {
 			t.Fatal(err)
 		}
 		select {
