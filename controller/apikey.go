@@ -64,10 +64,12 @@ func (r *clientReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	var again time.Duration
 	var errs []error
 	for _, one := range judged {
-		errs = append(errs, r.report(ctx, one.object, clientStatus(one, policies.Items, now)))
-		if wait := untilExpiry(one, now); wait > 0 && (again == 0 || wait < again) {
-			again = wait
+		err := r.report(ctx, one.object, clientStatus(one, policies.Items, now))
+		if lostRace(err) {
+			again, err = sooner(again, behindPause), nil
 		}
+		errs = append(errs, err)
+		again = sooner(again, untilExpiry(one, now))
 	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(errs...)
 }

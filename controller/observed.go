@@ -130,7 +130,7 @@ func (c carrier) testimony(key string, state bundle.State) []keyring.Witness {
 	ahead := state.Revision > c.revision && state.Revision < maxTrusted
 	switch {
 	case ahead:
-		return []keyring.Witness{{Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}}
+		return []keyring.Witness{{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}}
 	case len(state.Revoked[key]) > 0:
 		return []keyring.Witness{{Revoked: state.Revoked[key]}}
 	}

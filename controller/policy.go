@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -69,7 +68,9 @@ type policyWorld struct {
 	last   written
 	from   sources
 	seen   recollection
-	mute   map[types.UID]bool // pods whose sidecars proved nothing yet
+
+	told     int64         // the highest revision on pods whose sidecars proved nothing yet
+	heardFor time.Duration // how long sidecars have been asked
 }
 
 // Reconcile reads, plans, applies and writes status once.
@@ -98,7 +99,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	}
 	r.tell(world, &view)
 	r.call(world, view)
-	return ctrl.Result{}, r.report(ctx, &p, view)
+	return unlessBehind(world.hearAgain(), r.report(ctx, &p, view))
 }
 
 // staleCachePause is how long to wait for a cache that is behind the Secret.
@@ -191,22 +192,31 @@ const ackKeyBytes = 32
 
 // highestRevision is the highest revision that anybody remembers, so that a
 // bundle that was deleted or restored does not go on at one that sidecars would
-// refuse. What a sidecar proved counts before what is written on its pod. While
-// a SigningKey is older than its verifiers, nothing is numbered above theirs: it
-// would be keys of the past that they then take.
+// refuse. While a SigningKey is older than its verifiers, nothing is numbered
+// above theirs: it would be keys of the past that they then take.
 func (w policyWorld) highestRevision() int64 {
 	highest := w.policy.Status.BundleRevision
-	for i := range w.claim.pods {
-		pod := &w.claim.pods[i]
-		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
-		if err == nil && told < maxTrusted && w.mute[pod.UID] {
-			highest = max(highest, told)
-		}
+	if w.hearAgain() == 0 {
+		highest = max(highest, w.told)
 	}
 	if !w.from.behind() {
 		highest = max(highest, w.seen.revision)
 	}
 	return highest
+}
+
+// hearPatience is how long sidecars are heard before a bundle is numbered above
+// what is written on their pods.
+const hearPatience = 30 * time.Second
+
+// hearAgain is when to look again because pods were told of a later bundle than
+// this one, which then was put back, and what their sidecars have in force is
+// not known yet; zero: nothing is waited for.
+func (w policyWorld) hearAgain() time.Duration {
+	if w.last.file == nil || w.told <= max(w.last.revision(), w.policy.Status.BundleRevision) {
+		return 0
+	}
+	return max(0, hearPatience-w.heardFor)
 }
 
 // report writes what changed in the status, and tells about it.

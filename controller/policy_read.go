@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -37,7 +38,7 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 		return world, err
 	}
 	world.last = readBundle(secret)
-	world.hear(r.switchboard.roll.Report(bundleKey(p)))
+	world.hear(r.switchboard.roll.Report(bundleKey(p)), r.now())
 	refs := references(p.Spec.Spec)
 	if world.last.doc != nil {
 		refs.add(world.last.doc.Spec)
@@ -50,12 +51,18 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	return world, err
 }
 
-// hear takes in what sidecars know of the bundle.
-func (w *policyWorld) hear(report rollcall.Report) {
-	w.seen, w.mute = recall(report, w.last.revision()), map[types.UID]bool{}
+// hear takes in what sidecars know of the bundle, and what is written on the pods
+// of those that have not answered.
+func (w *policyWorld) hear(report rollcall.Report, now time.Time) {
+	w.seen = recall(report, w.last.revision())
+	if !report.Since.IsZero() {
+		w.heardFor = now.Sub(report.Since)
+	}
 	for i := range w.claim.pods {
-		if uid := w.claim.pods[i].UID; report.Answers[uid].At.IsZero() {
-			w.mute[uid] = true
+		pod := &w.claim.pods[i]
+		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
+		if err == nil && told < maxTrusted && report.Answers[pod.UID].At.IsZero() {
+			w.told = max(w.told, told)
 		}
 	}
 }
@@ -153,11 +160,11 @@ func (r *policyReconciler) signingSource(ctx context.Context, namespace, name st
 // unlessBehind leaves out a state that somebody put back or edited: one older than
 // what the status, the bundle or sidecars have seen. Its keys may be removed or
 // revoked ones, and it waits to be rebuilt.
-func (s signingSource) unlessBehind(bundled, inForce int64) signingSource {
+func (s signingSource) unlessBehind(bundled int64, inForce edition) signingSource {
 	if s.state == nil {
 		return s
 	}
-	s.behind = s.state.Generation < inForce
+	s.behind = inForce.generation > 0 && s.state.Behind(inForce.generation, inForce.kids)
 	if s.behind || s.state.Edited || s.state.Generation < max(s.key.Status.KeyGeneration, bundled) {
 		s.state = nil
 	}

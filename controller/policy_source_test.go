@@ -18,12 +18,14 @@ func TestOnlyTheSameSourceKeepsItsKeys(t *testing.T) {
 		edit func(*policy.Provider)
 		kept bool
 	}{
-		"the same source":      {func(*policy.Provider) {}, true},
-		"other data keys":      {func(p *policy.Provider) { p.SecretRef.Keys = []string{"current", "previous"} }, true},
-		"another Secret":       {func(p *policy.Provider) { p.SecretRef.Name = "missing" }, false},
-		"another issuer":       {func(p *policy.Provider) { p.Issuers = []string{"https://other.example.com"} }, false},
-		"another kind":         {func(p *policy.Provider) { p.SecretRef, p.SigningKeyRef = nil, &policy.SigningKeyRef{Name: "a"} }, false},
-		"a ConfigMap's keys":   {func(p *policy.Provider) { p.SecretRef, p.LocalJWKS = nil, &policy.LocalJWKS{ConfigMapRef: &policy.KeyRef{Name: "a", Key: "k"}} }, false},
+		"the same source": {func(*policy.Provider) {}, true},
+		"other data keys": {func(p *policy.Provider) { p.SecretRef.Keys = []string{"current", "previous"} }, true},
+		"another Secret":  {func(p *policy.Provider) { p.SecretRef.Name = "missing" }, false},
+		"another issuer":  {func(p *policy.Provider) { p.Issuers = []string{"https://other.example.com"} }, false},
+		"another kind":    {func(p *policy.Provider) { p.SecretRef, p.SigningKeyRef = nil, &policy.SigningKeyRef{Name: "a"} }, false},
+		"a ConfigMap's keys": {func(p *policy.Provider) {
+			p.SecretRef, p.LocalJWKS = nil, &policy.LocalJWKS{ConfigMapRef: &policy.KeyRef{Name: "a", Key: "k"}}
+		}, false},
 		"another provider too": {func(p *policy.Provider) { p.Name = "q" }, false},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -75,12 +75,12 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	}
 	again, err := r.report(ctx, w, view)
 	again = sooner(again, w.watchAgain(view))
-	return ctrl.Result{RequeueAfter: sooner(again, view.again(r.now()))}, err
+	return unlessBehind(sooner(again, view.again(r.now())), err)
 }
 
 // sooner is the shorter of two pauses, of which zero means never.
 func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b > 0 && b < a {
+	if b > 0 && (a == 0 || b < a) {
 		return b
 	}
 	return a

@@ -3,12 +3,14 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -60,7 +62,20 @@ func shorten(message string) string {
 	return message[:cut] + " ..."
 }
 
-// applyStatus writes the whole status by server-side apply. The uid keeps a
+// behindPause is how long to wait for a cache that is behind our own last write.
+const behindPause = 200 * time.Millisecond
+
+// unlessBehind turns a status write that came second into another attempt.
+func unlessBehind(again time.Duration, err error) (ctrl.Result, error) {
+	if lostRace(err) {
+		return ctrl.Result{RequeueAfter: behindPause}, nil
+	}
+	return ctrl.Result{RequeueAfter: again}, err
+}
+
+// applyStatus writes the whole status by server-side apply, on condition that the
+// object is still the one that was read: a leader that was paused must not bring
+// back what its successor has replaced. The uid keeps a
 // status from landing on a successor of the same name.
 func applyStatus(ctx context.Context, writer client.Client, kind string, object client.Object, status any) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
@@ -73,6 +88,7 @@ func applyStatus(ctx context.Context, writer client.Client, kind string, object 
 	patch.SetName(object.GetName())
 	patch.SetNamespace(object.GetNamespace())
 	patch.SetUID(object.GetUID())
+	patch.SetResourceVersion(object.GetResourceVersion())
 	err = writer.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership)
 	if apierrors.IsNotFound(err) {
 		return nil // deleted meanwhile

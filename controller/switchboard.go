@@ -100,9 +100,15 @@ func (s *switchboard) answered(bundle types.NamespacedName) {
 // recollection is what the sidecars of one bundle know that the cluster may have
 // forgotten.
 type recollection struct {
-	revision int64            // the highest above the bundle's own; 0: none is
-	named    map[string]int64 // by SigningKey, the highest generation that any sidecar names
-	beyond   map[string]int64 // the same of sidecars whose revision is above the bundle's
+	revision int64              // the highest above the bundle's own; 0: none is
+	named    map[string]int64   // by SigningKey, the highest generation that any sidecar names
+	beyond   map[string]edition // by SigningKey, the latest that sidecars have whose revision is above the bundle's
+}
+
+// edition is what a sidecar has of a SigningKey.
+type edition struct {
+	generation int64
+	kids       []string
 }
 
 func (r recollection) ahead() bool { return r.revision > 0 }
@@ -113,7 +119,7 @@ const maxTrusted = 1 << 40
 
 // recall sums up what sidecars answered, against the revision of their bundle.
 func recall(report rollcall.Report, revision int64) recollection {
-	seen := recollection{named: map[string]int64{}, beyond: map[string]int64{}}
+	seen := recollection{named: map[string]int64{}, beyond: map[string]edition{}}
 	for _, answer := range report.Answers {
 		state := &answer.State
 		above := state.Revision > revision && state.Revision < maxTrusted
@@ -125,8 +131,8 @@ func recall(report rollcall.Report, revision int64) recollection {
 				continue
 			}
 			seen.named[name] = max(seen.named[name], generation)
-			if above {
-				seen.beyond[name] = max(seen.beyond[name], generation)
+			if above && generation > seen.beyond[name].generation {
+				seen.beyond[name] = edition{generation, state.KIDs[name]}
 			}
 		}
 	}
