@@ -29,23 +29,30 @@ func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, p
 		_, err := selectorOf(&p)
 		return err != nil || p.DeletionTimestamp != nil
 	})
-	selector, err := selectorOf(self)
-	if err != nil {
-		selector = labels.Nothing()
-	}
 	mine := claim{lost: map[string]string{}}
-	for _, pod := range pods {
-		if !living(&pod) || !selector.Matches(labels.Set(pod.Labels)) {
+	selector, err := selectorOf(self)
+	selection, errs := inject.NewSelection(selecting)
+	if err != nil || errs != nil {
+		return mine // it selects nothing
+	}
+	var guarded []*corev1.Pod
+	for i := range pods {
+		pod := &pods[i]
+		if !living(pod) || !selector.Matches(labels.Set(pod.Labels)) {
 			continue
 		}
-		winner, err := inject.Select(selecting, &pod)
+		winner := selection.Choose(pod.Labels)
 		switch {
-		case err != nil || winner == nil || optedOut(&pod, winner):
+		case winner == nil || optedOut(pod, winner):
 		case winner.Name == self.Name:
-			mine.pods = append(mine.pods, pod)
+			guarded = append(guarded, pod)
 		default:
 			mine.lost[pod.Name] = winner.Name
 		}
+	}
+	mine.pods = make([]corev1.Pod, len(guarded)) // of the right size at once: there may be thousands
+	for i, pod := range guarded {
+		mine.pods[i] = *pod
 	}
 	return mine
 }

@@ -12,28 +12,55 @@ import (
 	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
-// Select returns the policy that guards a pod: of those of its namespace that
-// select its labels the oldest, by name where two are as old; nil when none
-// does. The caller passes the policies of the pod's own namespace. A selector
-// that cannot be read is a *Refusal: whether it means the pod is not known.
-func Select(policies []v1alpha1.AgentAuthPolicy, pod *corev1.Pod) (*v1alpha1.AgentAuthPolicy, error) {
-	var chosen *v1alpha1.AgentAuthPolicy
-	for i := range policies {
-		candidate := &policies[i]
-		selector, err := metav1.LabelSelectorAsSelector(candidate.Spec.Selector)
-		if err != nil {
-			return nil, refuse(ReasonSelector, fmt.Sprintf("agentauthpolicy %s: spec.selector", candidate.Name), "%v; correct the policy", err)
-		}
-		if selector.Matches(labels.Set(pod.Labels)) && (chosen == nil || older(candidate, chosen)) {
-			chosen = candidate
-		}
-	}
-	return chosen, nil
+// Selection is the policies of one namespace, ready to choose for many pods.
+type Selection []candidate
+
+// candidate is a policy and what it selects.
+type candidate struct {
+	policy   *v1alpha1.AgentAuthPolicy
+	selector labels.Selector
 }
 
-// older orders policies by age and then by name.
-func older(a, b *v1alpha1.AgentAuthPolicy) bool {
-	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
+// NewSelection reads the selectors. One that cannot be read is a *Refusal:
+// whether it means a pod is not known.
+func NewSelection(policies []v1alpha1.AgentAuthPolicy) (Selection, error) {
+	selection := make(Selection, 0, len(policies))
+	for i := range policies {
+		policy := &policies[i]
+		selector, err := metav1.LabelSelectorAsSelector(policy.Spec.Selector)
+		if err != nil {
+			return nil, refuse(ReasonSelector, fmt.Sprintf("agentauthpolicy %s: spec.selector", policy.Name), "%v; correct the policy", err)
+		}
+		selection = append(selection, candidate{policy, selector})
+	}
+	slices.SortStableFunc(selection, func(a, b candidate) int { return byAge(a.policy, b.policy) })
+	return selection, nil
+}
+
+// Choose returns the policy that guards a pod with these labels: the oldest that
+// selects them, by name where two are as old; nil when none does.
+func (s Selection) Choose(of map[string]string) *v1alpha1.AgentAuthPolicy {
+	for _, c := range s {
+		if c.selector.Matches(labels.Set(of)) {
+			return c.policy
+		}
+	}
+	return nil
+}
+
+// Select returns the policy that guards one pod, as a Selection does. The caller
+// passes the policies of the pod's own namespace.
+func Select(policies []v1alpha1.AgentAuthPolicy, pod *corev1.Pod) (*v1alpha1.AgentAuthPolicy, error) {
+	selection, err := NewSelection(policies)
+	if err != nil {
+		return nil, err
+	}
+	return selection.Choose(pod.Labels), nil
+}
+
+// byAge orders policies by age and then by name.
+func byAge(a, b *v1alpha1.AgentAuthPolicy) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
 // Decide says whether a pod of an admission request is to be guarded and by

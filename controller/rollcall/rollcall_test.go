@@ -102,8 +102,8 @@ func told(pods []Pod) []Pod {
 
 func TestARolloutIsNoticedWithinASecond(t *testing.T) {
 	t.Parallel()
-	var noticed time.Time
-	o := Options{Notify: func(types.NamespacedName) { noticed = time.Now() }}
+	var noticed atomic.Pointer[time.Time]
+	o := Options{Notify: func(types.NamespacedName) { noticed.Store(new(time.Now())) }}
 	bubble(t, o, func(roll *Roll, n *nodes) {
 		pods := podsOf("p", 10, false)
 		roll.Expect(chat, all(pods, 0, time.Minute))
@@ -124,7 +124,7 @@ func TestARolloutIsNoticedWithinASecond(t *testing.T) {
 			last = max(last, answer.First.Sub(changed))
 		}
 		within(t, "the last acknowledgement came after", last, time.Second, 1500*time.Millisecond)
-		within(t, "and was told after", noticed.Sub(changed), last, last+50*time.Millisecond)
+		within(t, "and was told after", noticed.Load().Sub(changed), last, last+50*time.Millisecond)
 		t.Logf("figure: rollcall-last-acknowledgement %.2f s", last.Seconds())
 	})
 }
@@ -222,13 +222,13 @@ func TestAStoppedRollWaitsForItsQuestions(t *testing.T) {
 // Who listens may be slow: questions go on meanwhile, and nothing is missed.
 func TestASlowListenerHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	var heard int
 	var listens atomic.Bool
+	var heard atomic.Int64
 	o := Options{Notify: func(types.NamespacedName) {
 		for !listens.Load() {
 			time.Sleep(time.Second)
 		}
-		heard++
+		heard.Add(1)
 	}}
 	bubble(t, o, func(roll *Roll, n *nodes) {
 		pods := told(podsOf("p", 10, true))
@@ -242,8 +242,8 @@ func TestASlowListenerHoldsNobodyUp(t *testing.T) {
 		}
 		listens.Store(true)
 		time.Sleep(5 * time.Second)
-		if heard != 2 { // that they are expected, and that they acknowledged
-			t.Errorf("heard %d times", heard)
+		if got := heard.Load(); got != 2 { // that they are expected, and that they acknowledged
+			t.Errorf("heard %d times", got)
 		}
 	})
 }
