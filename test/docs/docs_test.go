@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -27,8 +26,8 @@ func TestExamplesOfDocuments(t *testing.T) {
 			for _, b := range p.blocks {
 				check(t, path, b)
 			}
-			if slices.ContainsFunc(p.blocks, func(b block) bool { return b.mark == markRun }) {
-				compare(t, path, withFreePorts(t, p))
+			if p.has(markRun) {
+				compare(t, path, withFreePorts(t, p.runs(markRun)))
 			}
 		})
 	}
@@ -47,9 +46,9 @@ func TestEveryGuideIsInTheIndex(t *testing.T) {
 }
 
 // compare runs the page and holds its outputs against what was printed.
-func compare(t *testing.T, path string, p page) {
+func compare(t *testing.T, path string, p page, env ...string) {
 	t.Helper()
-	printed := session(t, p)
+	printed := session(t, p, env...)
 	for i, b := range p.blocks {
 		if b.mark != markOutput {
 			continue

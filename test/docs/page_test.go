@@ -3,7 +3,9 @@
 // A fenced block is what the HTML comment on the line before it says:
 //
 //	<!-- run -->            bash, in the page's own folder, sidecar and gatepost on PATH
-//	<!-- output -->         what the run before it printed; ... stands for anything
+//	<!-- cluster -->        bash, with kubectl on a control plane where examples/fastapi
+//	                        is applied and a controller runs; with the tag cluster
+//	<!-- output -->         what the block before it printed; ... stands for anything
 //	<!-- file NAME -->      written to the page's folder at this point of the page
 //	<!-- policy -->         a policy file, or what stands below its spec; compiles.
 //	<!-- policy NAME -->    the same, and written
@@ -33,6 +35,7 @@ import (
 // The marks of blocks.
 const (
 	markRun      = "run"
+	markCluster  = "cluster"
 	markOutput   = "output"
 	markFile     = "file"
 	markPolicy   = "policy"
@@ -58,6 +61,35 @@ type block struct {
 // writes says that the block becomes a file of the page's folder.
 func (b block) writes() bool {
 	return b.mark == markFile || b.name != "" && (b.mark == markPolicy || b.mark == markManifest)
+}
+
+// runs is the page as it is run in one place: of the blocks that run, only those of
+// the mark, and their outputs.
+func (p page) runs(mark string) page {
+	part := page{needs: p.needs}
+	here := false
+	for _, b := range p.blocks {
+		switch b.mark {
+		case markRun, markCluster:
+			here = b.mark == mark
+			b.mark = markRun
+			if here {
+				part.blocks = append(part.blocks, b)
+			}
+		case markOutput:
+			if here {
+				part.blocks = append(part.blocks, b)
+			}
+		default:
+			part.blocks = append(part.blocks, b)
+		}
+	}
+	return part
+}
+
+// has reports whether any block has the mark.
+func (p page) has(mark string) bool {
+	return slices.ContainsFunc(p.blocks, func(b block) bool { return b.mark == mark })
 }
 
 var (
@@ -128,7 +160,7 @@ func (p *parser) fenced() {
 	case marked:
 		p.add(b)
 	case language != "" && language != "text":
-		p.fail(b.line-1, "this %s block is not marked: write <!-- run -->, <!-- output -->, <!-- file NAME -->, <!-- policy -->, "+
+		p.fail(b.line-1, "this %s block is not marked: write <!-- run -->, <!-- cluster -->, <!-- output -->, <!-- file NAME -->, <!-- policy -->, "+
 			"<!-- manifest -->, <!-- from PATH --> or <!-- not run: why --> on the line before it", language)
 	}
 }
@@ -155,13 +187,13 @@ func (p *parser) add(b block) {
 		before = p.page.blocks[n-1].mark
 	}
 	switch {
-	case slices.Contains([]string{markRun, markOutput}, b.mark) && b.name != "":
+	case slices.Contains([]string{markRun, markCluster, markOutput}, b.mark) && b.name != "":
 		p.fail(b.line-1, "%s is followed by nothing, not by %q", b.mark, b.name)
 	case slices.Contains([]string{markFile, markFrom, markNotRun}, b.mark) && b.name == "":
 		p.fail(b.line-1, "%s wants a name, a path or a reason", b.mark)
-	case b.mark == markOutput && before != markRun:
+	case b.mark == markOutput && before != markRun && before != markCluster:
 		p.fail(b.line-1, "this output follows no run")
-	case !slices.Contains([]string{markRun, markOutput, markFile, markPolicy, markManifest, markFrom, markNotRun}, b.mark):
+	case !slices.Contains([]string{markRun, markCluster, markOutput, markFile, markPolicy, markManifest, markFrom, markNotRun}, b.mark):
 		p.fail(b.line-1, "%q is no mark that this test knows", b.mark)
 	}
 	p.page.blocks = append(p.page.blocks, b)

@@ -22,16 +22,17 @@ const separator = "\x1e"
 
 // session runs the blocks of one page as one shell and returns what each of them
 // printed, by the block's index.
-func session(t *testing.T, p page) map[int]string {
+func session(t *testing.T, p page, env ...string) map[int]string {
 	t.Helper()
 	dir := checkout(t)
+	staysOut(t, p, dir)
 	path := tools(t, p, dir)
 	script := script(t, p, t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	shell.Dir = dir
-	shell.Env = append(os.Environ(), "PATH="+path, "CGO_ENABLED=0", "PYTHONDONTWRITEBYTECODE=1")
+	shell.Env = append(append(os.Environ(), "PATH="+path, "CGO_ENABLED=0", "PYTHONDONTWRITEBYTECODE=1"), env...)
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
 	shell.WaitDelay = 10 * time.Second
@@ -155,6 +156,21 @@ func checkout(t *testing.T) string {
 		link(t, filepath.Join(root, entry.Name()), filepath.Join(dir, entry.Name()))
 	}
 	return dir
+}
+
+// staysOut fails for files that a page would write through a link into the
+// checkout itself.
+func staysOut(t *testing.T, p page, dir string) {
+	t.Helper()
+	for _, b := range p.blocks {
+		folder, _, nested := strings.Cut(b.name, "/")
+		if !b.writes() || !nested {
+			continue
+		}
+		if info, err := os.Lstat(filepath.Join(dir, folder)); err == nil && !info.IsDir() {
+			t.Fatalf("line %d: %s is a folder of this checkout: choose another name for %s", b.line, folder, b.name)
+		}
+	}
 }
 
 func link(t *testing.T, target, name string) {
