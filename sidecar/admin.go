@@ -37,7 +37,8 @@ func (s *Sidecar) bindAdmin(ctx context.Context) ([]net.Listener, error) {
 	return []net.Listener{private, local}, nil
 }
 
-// newAdminServer serves what is not for the agent's clients.
+// newAdminServer serves what is not for the agent's clients: one request per
+// connection, because those who ask, ask rarely.
 func (s *Sidecar) newAdminServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.MetricsHandler(s.registry))
@@ -46,10 +47,12 @@ func (s *Sidecar) newAdminServer() *http.Server {
 	mux.HandleFunc("GET /state", s.serveState)
 	mux.HandleFunc("GET /decisions", s.serveDecisions)
 	mux.HandleFunc("POST /drain", s.serveDrain)
-	return &http.Server{
+	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: s.httpLog,
+		MaxHeaderBytes: 16 << 10, ErrorLog: s.httpLog,
 	}
+	server.SetKeepAlivesEnabled(false)
+	return server
 }
 
 // maxNonce is how long a nonce of /state may be in bytes.

@@ -83,7 +83,7 @@ func (s *Sidecar) serveUntil(ctx context.Context, guarded []*listener, private [
 	serve(server, s.lot)
 	group.Go(s.lot.sweep)
 	for _, l := range private {
-		serve(admin, l)
+		serve(admin, &crowd{Listener: l, most: adminConnections})
 	}
 	group.Go(func() { s.files.Run(ctx) })
 	group.Go(func() { s.follow(ctx) })
