@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"slices"
+	"time"
 )
 
 // follow makes the set follow the imported Secret: the signer outside has the
@@ -49,7 +50,8 @@ func (r *run) followNext() error {
 	next := r.obs.Import.Next
 	mark := r.mark(next)
 	r.withdraw(func(k Key) bool { return len(next) == 0 || !hmac.Equal(k.Imported, mark) })
-	if len(next) == 0 || r.indexOf(mark) >= 0 {
+	if i := r.indexOf(mark); len(next) == 0 || i >= 0 {
+		r.recall(i)
 		return nil
 	}
 	if r.isRevoked(mark) {
@@ -65,13 +67,27 @@ func (r *run) followNext() error {
 	return nil
 }
 
+// recall keeps an old value that is to sign again from being removed meanwhile.
+func (r *run) recall(i int) {
+	if i < 0 || r.state.Keys[i].Phase != Retiring {
+		return
+	}
+	r.change()
+	k := &r.state.Keys[i]
+	k.Phase, k.Retiring = Published, time.Time{}
+	if k.Adopted {
+		k.Adopted, k.Activated = false, r.now // when it signed is not known, but it did
+	}
+}
+
 // makeRoom drops the oldest retiring keys beyond the limit. A value that the
-// signer uses now cannot wait; the oldest has the fewest tokens left.
+// signer uses now cannot wait; the oldest has the fewest tokens left. Adopted
+// keys are there in the order of bundles, the oldest last.
 func (r *run) makeRoom() {
 	for r.state.retiring() > MaxRetiring {
 		oldest := -1
 		for i, k := range r.state.Keys {
-			if k.Phase == Retiring && (oldest < 0 || activatedBefore(k, r.state.Keys[oldest])) {
+			if k.Phase == Retiring && (oldest < 0 || !activatedBefore(r.state.Keys[oldest], k)) {
 				oldest = i
 			}
 		}

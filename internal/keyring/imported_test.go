@@ -101,6 +101,13 @@ func TestImportedSecrets(t *testing.T) {
 			b.obs.Import = Import{Current: Octets("last")}
 			b.plan().want("Retiring Retiring Retiring Retiring Active").wantFinding(TooManyLiveKeys)
 		},
+		"an old value that is to be the next is not removed, and retires again when it is not": func(b *bench) {
+			b.plan()
+			b.obs.Import = Import{Current: Octets("second"), Next: Octets("first")}
+			b.after(time.Minute).want("Published Active").after(100 * time.Hour).want("Published Active")
+			b.obs.Import.Next = nil
+			b.plan().want("Retiring Active").after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
 		"a next value that is withdrawn and was used all the same retires": func(b *bench) {
 			b.obs.Import.Next = Octets("second")
 			b.plan()

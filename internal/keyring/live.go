@@ -41,10 +41,11 @@ type Export struct {
 	// after a revocation until a fresh key signs; CurrentKID is its id.
 	Current    Octets
 	CurrentKID string
-	// Previous and Next are the HMAC secrets beside it, for back ends that verify
-	// too. For other algorithms they stay empty: JWKS serves verifiers, and a
+	// Previous and Next are the HMAC secrets beside it with their ids, for back ends
+	// that verify too. For other algorithms they stay empty: JWKS serves verifiers, and a
 	// signer has no use for a private key that is not its turn.
-	Previous, Next Octets
+	Previous, Next       Octets
+	PreviousKID, NextKID string
 	// JWKS is the public keys as a JSON Web Key Set (RFC 7517 section 5), empty
 	// for HMAC.
 	JWKS json.RawMessage
@@ -71,8 +72,8 @@ func (s *State) Export() (Export, error) {
 		jwks = append(jwks, jwk)
 	}
 	if isHMAC(s.Algorithm) {
-		e.Next = s.newest(Published)
-		e.Previous = s.newest(Retiring)
+		next, previous := s.newest(Published), s.newest(Retiring)
+		e.Next, e.NextKID, e.Previous, e.PreviousKID = next.Value, next.KID, previous.Value, previous.KID
 	}
 	set, err := json.Marshal(map[string]any{"keys": jwks})
 	if err != nil {
@@ -82,15 +83,15 @@ func (s *State) Export() (Export, error) {
 	return e, nil
 }
 
-func (s *State) newest(phase Phase) Octets {
-	var value Octets
-	best := int64(-1)
+// newest is the newest key of a phase; the zero Key when there is none.
+func (s *State) newest(phase Phase) Key {
+	newest := Key{Generation: -1}
 	for _, k := range s.Keys {
-		if k.Phase == phase && k.Generation > best {
-			value, best = k.Value, k.Generation
+		if k.Phase == phase && k.Generation > newest.Generation {
+			newest = k
 		}
 	}
-	return value
+	return newest
 }
 
 // named is the JWK with its kid, alg and use.

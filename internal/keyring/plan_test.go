@@ -165,6 +165,22 @@ func TestPlans(t *testing.T) {
 			b.after(24 * time.Hour).after(10 * time.Minute)
 			b.after(100 * time.Minute).want("Retiring Active")
 		},
+		"a confirmation counts once, and again when it was taken back": func(b *bench) {
+			b.spec.Imported, b.spec.WaitForVerifiers, b.obs.Import.Current = true, true, Octets("first")
+			b.obs.Accepted = map[string]time.Time{}
+			b.plan()
+			first := b.active()
+			b.spec.ConfirmSigner = first
+			b.plan()
+			b.obs.Import.Current = Octets("second")
+			b.after(time.Minute)
+			b.obs.Import.Current = Octets("first")
+			b.after(time.Minute).after(100 * time.Hour).want("Active Retiring")
+			b.spec.ConfirmSigner = ""
+			b.plan()
+			b.spec.ConfirmSigner = first
+			b.plan().after(17*time.Minute - time.Second).want("Active Retiring").after(time.Second).want("Active")
+		},
 		"confirming a key that does not sign yet confirms nothing before it does": func(b *bench) {
 			b.plan().after(24 * time.Hour).want("Active Published")
 			b.spec.ConfirmSigner = b.state.Keys[1].KID

@@ -28,7 +28,7 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 	for _, k := range memory.Bundled {
 		r.adopt(k)
 	}
-	r.state.Incident = incident
+	r.state.Incident, r.state.Confirm = incident, r.spec.ConfirmSigner
 	r.find(incident, "")
 	r.change()
 }
@@ -53,6 +53,9 @@ func (r *run) adopt(v VerifyKey) {
 	k := Key{
 		KID: v.KID, Phase: Retiring, Generation: r.obs.Memory.Generation, Adopted: true, Created: r.now, Published: r.now,
 		Material: Material{Value: v.K, Public: v.JWK},
+	}
+	if v.KID == r.obs.Memory.ActiveKID {
+		k.Activated = r.now // when it began is not known, but it signed till now
 	}
 	if r.spec.Imported {
 		k.Imported = r.mark(v.K)

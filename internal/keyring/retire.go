@@ -123,12 +123,16 @@ func succeeds(other, k Key) bool {
 	return other.Phase == Active || other.Phase == Retiring && !k.Activated.IsZero() && other.Activated.After(k.Activated)
 }
 
-// confirm notes when somebody says that every signer uses a key.
+// confirm notes when somebody says that every signer uses a key. The annotation
+// stays where it is, so it counts once: not for a key that signs again later.
 func (r *run) confirm() {
+	if r.spec.ConfirmSigner == "" {
+		r.state.Confirm = ""
+	}
 	for i := range r.state.Keys {
 		k := &r.state.Keys[i]
-		if k.KID == r.spec.ConfirmSigner && k.Phase != Published && k.Confirmed.IsZero() {
-			k.Confirmed = r.now
+		if k.KID == r.spec.ConfirmSigner && k.KID != r.state.Confirm && k.Phase != Published {
+			k.Confirmed, r.state.Confirm = r.now, k.KID
 		}
 	}
 }

@@ -38,14 +38,17 @@ func (r *run) rotate() error {
 }
 
 // withdraw removes the published key if it is unwanted: nobody has signed with
-// it. If somebody has all the same, it retires like any other.
+// it. If somebody has, it retires like any other.
 func (r *run) withdraw(unwanted func(Key) bool) {
 	for i := range r.state.Keys {
 		k := &r.state.Keys[i]
-		if k.Phase == Published && unwanted(*k) && !r.obs.Accepted[k.KID].IsZero() {
+		signed := !k.Activated.IsZero() || !r.obs.Accepted[k.KID].IsZero()
+		if k.Phase == Published && unwanted(*k) && signed {
 			k.Phase = Retiring
 			r.change()
 			r.event(EventRetiring, k.KID)
+			r.makeRoom()
+			return // there is only one
 		}
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {

@@ -47,6 +47,9 @@ type State struct {
 	Salt Octets `json:"salt"`
 	// RotateNow is the last request to rotate that was carried out.
 	RotateNow string `json:"rotateNow,omitempty"`
+	// Confirm is the last confirmation of a key that was noted, or that dates from
+	// before the set was rebuilt and says nothing about it.
+	Confirm string `json:"confirm,omitempty"`
 	// Incident is StateLost or Regressed while keys of a rebuilt set are live.
 	Incident FindingKind `json:"incident,omitempty"`
 	// Keys are the live keys, oldest first.

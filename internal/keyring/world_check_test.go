@@ -64,7 +64,7 @@ func (w *world) checkState(v view, res Result) {
 	}
 	for _, f := range res.Findings {
 		if f.Kind == TooManyLiveKeys && f.KID != "" {
-			w.excuse(v.state, f.KID)
+			w.excuse(f.KID)
 		}
 	}
 }
@@ -79,13 +79,20 @@ func (w *world) floorOf(v view) int64 {
 func samePhase(a, b Key) bool { return a.KID == b.KID && a.Phase == b.Phase }
 
 // excuse lets tokens of a key be refused that was pushed out of the set.
-func (w *world) excuse(s *State, kid string) {
-	if s == nil {
-		return
+func (w *world) excuse(kid string) {
+	for _, b := range w.bundles {
+		if b.value == nil {
+			continue
+		}
+		if i := slices.Index(b.value.kids, kid); i >= 0 {
+			w.tokens[b.value.mats[i]].excused = true
+		}
 	}
-	for _, k := range s.Keys {
-		if k.KID == kid {
-			w.tokens[w.mat(k.Value)].excused = true
+	for _, s := range w.history {
+		for _, k := range s.Keys {
+			if k.KID == kid {
+				w.tokens[w.mat(k.Value)].excused = true
+			}
 		}
 	}
 }
@@ -134,10 +141,19 @@ func (w *world) checkBundle(i int, before, after *file) {
 		}
 	}
 	for m := range w.tokens {
-		if t := &w.tokens[m]; t.lenient && w.spread(m) {
+		if t := &w.tokens[m]; t.lenient && w.spread(m) && w.signs(m) {
 			t.lenient = false
 		}
 	}
+}
+
+// signs reports whether the key is the active one.
+func (w *world) signs(m int) bool {
+	if w.state.value == nil {
+		return false
+	}
+	k, ok := w.state.value.ActiveKey()
+	return ok && w.mat(k.Value) == m
 }
 
 // converge ends all trouble, and expects one key in the end, everywhere.

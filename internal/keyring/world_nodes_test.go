@@ -101,8 +101,16 @@ func (w *world) load(p *pod, f *file) {
 		}
 	}
 	for _, kid := range f.kids {
-		if old != nil && !old.hasKID(kid) && w.gone[place{p.bundle, kid}] {
+		if p.dropped[kid] || old != nil && !old.hasKID(kid) && w.gone[place{p.bundle, kid}] && !w.restored {
 			w.violate("%s accepts key %s again", p.name, kid)
+		}
+	}
+	if old == nil {
+		return
+	}
+	for _, kid := range old.kids {
+		if !f.hasKID(kid) {
+			p.dropped[kid] = true
 		}
 	}
 }
@@ -147,7 +155,7 @@ func filesMats(f *file) []int {
 // startPod starts a pod: it mounts its bundle as it is.
 func (w *world) startPod() {
 	w.made++
-	p := &pod{name: fmt.Sprintf("pod-%d", w.made), bundle: w.rng.IntN(len(w.bundles)), accepted: map[string]time.Time{}, slow: w.spec.WaitForVerifiers && w.chance(20)}
+	p := &pod{name: fmt.Sprintf("pod-%d", w.made), bundle: w.rng.IntN(len(w.bundles)), accepted: map[string]time.Time{}, dropped: map[string]bool{}, slow: w.spec.WaitForVerifiers && w.chance(20)}
 	w.pods = append(w.pods, p)
 	if f := w.bundles[p.bundle].value; f != nil {
 		w.load(p, f)
@@ -184,9 +192,10 @@ func (w *world) mountTime(p *pod) time.Duration {
 // lately, or a time without anybody looking, leaves a doubt.
 func (w *world) poll() {
 	l := &w.leader
-	if w.now.Sub(l.looked) > staleness && l.looked.Before(w.away) || w.spec.WaitForVerifiers && len(w.pods) == 0 {
+	if w.now.Sub(l.looked) > staleness && l.looked.Before(w.away) || w.spec.WaitForVerifiers && (l.nobody || len(w.pods) == 0) {
 		l.doubt = w.now.Add(w.error)
 	}
+	l.nobody = len(w.pods) == 0
 	l.looked = w.now
 	for p, a := range l.answers {
 		if !slices.Contains(w.pods, p) {
@@ -197,7 +206,7 @@ func (w *world) poll() {
 		}
 	}
 	for _, p := range w.pods {
-		if w.now.Before(p.mute) || w.chance(5) && !w.calm {
+		if !w.restored && (w.now.Before(p.mute) || w.chance(5) && !w.calm) {
 			l.answers[p] = l.answers[p]
 			continue
 		}

@@ -111,6 +111,7 @@ type pod struct {
 	mute     time.Time // until then it does not answer
 	slow     bool      // its mount is refreshed hours late
 	accepted map[string]time.Time
+	dropped  map[string]bool // what it had and has no more
 }
 
 type signer struct {
@@ -128,6 +129,7 @@ type leader struct {
 	accepted map[string]time.Time
 	doubt    time.Time
 	looked   time.Time
+	nobody   bool // there was no pod then
 }
 
 type answer struct {
@@ -268,8 +270,11 @@ func (w *world) live(steps int) {
 		if w.now.Before(w.away) {
 			continue
 		}
-		w.poll()
 		w.disturb()
+		if w.now.Before(w.away) {
+			continue
+		}
+		w.poll()
 		if w.chance(75) {
 			w.reconcileKey()
 		}

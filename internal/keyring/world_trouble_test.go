@@ -125,7 +125,7 @@ func (w *world) ask() {
 	case dice < 6:
 		w.spec.Suspend = !w.spec.Suspend
 	case dice < 7:
-		w.spec.RevokeKey = ""
+		w.spec.RevokeKey, w.spec.ConfirmSigner = "", ""
 	case dice < 8:
 		w.recreate()
 	default:
@@ -269,7 +269,7 @@ func (w *world) restore(s *snapshot) {
 	w.rememberAfter(s, newest)
 	w.leader.forget()
 	w.leader.doubt = w.now.Add(w.error)
-	w.paused = nil
+	w.paused, w.history = nil, nil // what came after the backup is gone
 	for _, p := range w.pods {
 		p.mute = time.Time{}
 		w.leader.answers[p] = answer{w.now, p.file}
@@ -315,6 +315,7 @@ func (w *world) changeImport() {
 	default:
 		w.unreadable = !w.unreadable
 	}
+	w.note("imports %d, next %s", w.offered(), string(w.imports.Next))
 	w.wakeSigners()
 }
 
