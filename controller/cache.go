@@ -65,6 +65,7 @@ func stripPod(object any) (any, error) {
 	pod.Spec = corev1.PodSpec{
 		InitContainers: sidecarOf(pod.Spec.InitContainers),
 		Volumes:        bundleVolumeOf(pod.Spec.Volumes),
+		HostNetwork:    pod.Spec.HostNetwork,
 	}
 	pod.Status = corev1.PodStatus{
 		Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, PodIPs: pod.Status.PodIPs,

@@ -105,9 +105,10 @@ func verifies(pod *corev1.Pod, bundle string) bool {
 }
 
 // adminAddress is where a pod's sidecar answers; empty while the pod has no
-// address.
+// address of its own. Nobody is asked at a node's: which port it would be is up
+// to whoever wrote the pod.
 func adminAddress(pod *corev1.Pod) string {
-	if pod.Status.PodIP == "" {
+	if pod.Status.PodIP == "" || pod.Spec.HostNetwork {
 		return ""
 	}
 	port := int32(v1alpha1.AdminPort)

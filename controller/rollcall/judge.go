@@ -22,6 +22,7 @@ type question struct {
 type reply struct {
 	state   bundle.State // when problem is empty
 	problem string
+	slow    bool // it kept a place for long
 }
 
 // judge decides whether the body answers the question. Whose pod it is comes

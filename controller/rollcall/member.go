@@ -14,7 +14,8 @@ type member struct {
 	round    int // the last one of its group that named it
 	asking   bool
 	gone     bool
-	// suspect: the last question was not answered well, so the next may take long.
+	// suspect: the last question was answered badly or late, so the next may take
+	// long. Who starts and says so at once is none.
 	suspect bool
 	// overdue: its answer was reported as stale, or is about to be.
 	overdue bool
@@ -36,7 +37,7 @@ func (m *member) lost(now time.Time) bool { return now.After(m.deadline) }
 func (m *member) settled(r reply, every, slack time.Duration, now time.Time) bool {
 	if r.problem != "" {
 		changed := m.answer.Problem != r.problem || !m.overdue && m.stale(now)
-		m.answer.Problem, m.suspect = r.problem, r.problem != NotLoaded
+		m.answer.Problem, m.suspect = r.problem, r.slow || r.problem != NotLoaded
 		m.overdue = m.overdue || m.stale(now)
 		return changed
 	}

@@ -226,10 +226,12 @@ func (r *Roll) due() ([]errand, time.Time) {
 }
 
 func (r *Roll) run(ctx context.Context, e errand) {
+	began := time.Now()
 	answer := r.ask(ctx, e.question)
 	if ctx.Err() != nil {
 		return // it was cut short and says nothing about the sidecar
 	}
+	answer.slow = time.Since(began) > r.options.Timeout/4
 	r.change(func(now time.Time) { r.table.settle(e, answer, now) })
 }
 

@@ -220,6 +220,31 @@ func TestDeadPodsStarveNobody(t *testing.T) {
 	}
 }
 
+func TestWhoIsSuspected(t *testing.T) {
+	t.Parallel()
+	for sentence, test := range map[string]struct {
+		reply   reply
+		suspect bool
+	}{
+		"one that starts and says so":    {reply{problem: NotLoaded}, false},
+		"one that says so after a while": {reply{problem: NotLoaded, slow: true}, true},
+		"one that does not answer":       {reply{problem: Unreachable}, true},
+		"one that answers for another":   {reply{problem: WrongPod}, true},
+		"one that answers well":          {reply{state: stateOf("p-0", 7)}, false},
+		"one that proves it but is busy": {reply{state: stateOf("p-0", 7), slow: true}, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, Options{})
+			s.expect(7, time.Minute, podsOf("p", 1, true)...)
+			s.ask(func(question) reply { return test.reply })
+			if got := s.table.groups[chat].members["p-0"].suspect; got != test.suspect {
+				t.Errorf("suspected: %v", got)
+			}
+		})
+	}
+}
+
 func TestThereAreNeverMoreQuestionsThanPlaces(t *testing.T) {
 	t.Parallel()
 	for _, places := range []int{1, 2, 3, 64} {
