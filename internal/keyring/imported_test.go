@@ -33,6 +33,15 @@ func TestImportedSecrets(t *testing.T) {
 			b.obs.Import.Current = nil
 			b.after(1000 * time.Hour).want("Active")
 		},
+		"while the value cannot be read, old ones stay": func(b *bench) {
+			b.plan()
+			b.obs.Import.Current = Octets("second")
+			b.after(time.Minute)
+			b.obs.Import.Current = nil
+			b.after(1000 * time.Hour).want("Retiring Active")
+			b.obs.Import.Current = Octets("first")
+			b.plan().want("Active Retiring")
+		},
 		"nothing is imported before the value can be read": func(b *bench) {
 			b.obs.Import.Current = nil
 			b.plan().want("")

@@ -12,7 +12,8 @@ import (
 // this order.
 func (s *State) VerifyKeys() []VerifyKey {
 	order := map[Phase]int{Active: 0, Published: 1, Retiring: 2}
-	keys := slices.SortedStableFunc(slices.Values(s.Keys), func(a, b Key) int {
+	keys := slices.Clone(s.Keys)
+	slices.SortStableFunc(keys, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(order[a.Phase], order[b.Phase]), cmp.Compare(b.Generation, a.Generation))
 	})
 	live := make([]VerifyKey, len(keys))

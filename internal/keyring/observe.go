@@ -59,7 +59,7 @@ type Signer struct {
 // Import is the content of the Secret that a SigningKey refers to.
 type Import struct {
 	// Current is the value that signs; empty: it could not be read, nothing is
-	// imported and nothing is retired.
+	// imported, retired or removed.
 	Current Octets
 	// Next is the value that will sign; empty: there is none.
 	Next Octets

@@ -67,7 +67,8 @@ func Recall(witnesses ...Witness) Memory {
 // recallKeys takes the live keys from whoever has them, and the active one from
 // who learned of it last.
 func (m *Memory) recallKeys(witnesses []Witness, live map[string]bool) {
-	newest := slices.SortedStableFunc(slices.Values(witnesses), func(a, b Witness) int { return cmp.Compare(b.Generation, a.Generation) })
+	newest := slices.Clone(witnesses)
+	slices.SortStableFunc(newest, func(a, b Witness) int { return cmp.Compare(b.Generation, a.Generation) })
 	taken := map[string]bool{}
 	for _, w := range newest {
 		if m.ActiveKID == "" && live[w.ActiveKID] {

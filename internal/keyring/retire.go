@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"crypto/hmac"
 	"slices"
 	"time"
 )
@@ -62,7 +63,7 @@ func (r *run) retire() {
 // confirm instead.
 func (r *run) over(k Key) bool {
 	end := k.Retiring.Add(r.spec.RetireAfter)
-	if k.Retiring.IsZero() || r.now.Before(end) {
+	if k.Retiring.IsZero() || r.now.Before(end) || r.returns(k) {
 		return false
 	}
 	if !r.spec.External || r.obs.Accepted == nil || r.confirmed(k) {
@@ -82,6 +83,14 @@ func (r *run) over(k Key) bool {
 		return false
 	}
 	return !r.spec.WaitForVerifiers || len(r.obs.Verifiers) > 0 && r.takenUp(k)
+}
+
+// returns reports whether an imported key signs again by now, or will; it may
+// while its Secret cannot be read.
+func (r *run) returns(k Key) bool {
+	current, next := r.obs.Import.Current, r.obs.Import.Next
+	return r.spec.Imported &&
+		(len(current) == 0 || hmac.Equal(k.Imported, r.mark(current)) || len(next) > 0 && hmac.Equal(k.Imported, r.mark(next)))
 }
 
 // quiet is when the key has been unused for as long as the overlap.

@@ -3,7 +3,6 @@ package keyring
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 )
 
@@ -159,18 +158,7 @@ func (w *world) write(v view, res Result) {
 	if w.fails() || res.Changed && !w.writeState(v, res) || w.fails() {
 		return
 	}
-	export, err := res.State.Export()
-	if err != nil {
-		w.violate("exporting: %v", err)
-		return
-	}
-	if (w.spec.Exported || !w.spec.External) && !export.Hold && export.CurrentKID != w.export.value.CurrentKID {
-		if !w.export.put(export, v.version.export) {
-			return
-		}
-		w.wakeSigners()
-	}
-	if w.fails() {
+	if (w.spec.Exported || !w.spec.External) && !w.writeExport(v, res) || w.fails() {
 		return
 	}
 	told := Witness{Generation: max(res.State.Generation, w.status.value.Generation)}
@@ -188,9 +176,28 @@ func (w *world) write(v view, res Result) {
 	}
 }
 
+func (w *world) writeExport(v view, res Result) bool {
+	if k, ok := res.State.ActiveKey(); ok && k.KID == w.export.value.CurrentKID {
+		return true
+	}
+	export, err := res.State.Export()
+	if err != nil {
+		w.violate("exporting: %v", err)
+		return false
+	}
+	if export.Hold || export.CurrentKID == w.export.value.CurrentKID {
+		return true
+	}
+	if !w.export.put(export, v.version.export) {
+		return false
+	}
+	w.wakeSigners()
+	return true
+}
+
 func (w *world) writeState(v view, res Result) bool {
 	next := res.State
-	if w.chance(6) {
+	if w.chance(3) {
 		data, err := next.Marshal()
 		if err != nil {
 			w.violate("marshalling: %v", err)
@@ -281,14 +288,13 @@ func (w *world) encode(i int) *file {
 	if w.garbled || state == nil || state.Edited && w.broken != editsBelieved || state.Generation < w.status.value.Generation {
 		return nil
 	}
-	next := &file{generation: state.Generation, keys: state.VerifyKeys()}
+	next, highest := &file{generation: state.Generation}, int64(0)
 	if last != nil {
-		next.revision = last.revision
+		highest = last.revision
 		if state.Generation < last.generation {
 			return nil
 		}
 	}
-	highest := next.revision
 	for p, a := range w.leader.answers {
 		if p.bundle == i && a.file != nil && a.file.revision > highest {
 			highest = a.file.revision
@@ -297,15 +303,16 @@ func (w *world) encode(i int) *file {
 			}
 		}
 	}
+	if last != nil && highest == last.revision && last.generation == next.generation {
+		return nil
+	}
+	next.keys = state.VerifyKeys()
 	for _, k := range next.keys {
 		next.kids = append(next.kids, k.KID)
 		next.mats = append(next.mats, w.matOf(k))
 	}
 	for _, k := range state.Revoked {
 		next.revoked = append(next.revoked, k.KID)
-	}
-	if last != nil && highest == last.revision && last.generation == next.generation && slices.Equal(last.kids, next.kids) {
-		return nil
 	}
 	next.revision = highest + 1
 	return next
