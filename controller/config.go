@@ -49,7 +49,7 @@ type Config struct {
 const (
 	DefaultMinPrePublish = 2 * time.Minute
 	DefaultRetireMargin  = 2 * time.Minute
-	defaultNudgeRate     = 50
+	DefaultNudgeRate     = 50
 )
 
 // complete returns the configuration with its defaults, or an error that joins
@@ -62,7 +62,7 @@ func (c Config) complete() (Config, error) {
 		c.RetireMargin = DefaultRetireMargin
 	}
 	if c.NudgeRate == 0 {
-		c.NudgeRate = defaultNudgeRate
+		c.NudgeRate = DefaultNudgeRate
 	}
 	if c.Logger.GetSink() == nil {
 		c.Logger = logr.Discard()

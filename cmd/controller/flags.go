@@ -46,6 +46,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	set.BoolVar(&s.LeaderElect, "leader-elect", false, "take turns with other replicas by a Lease")
 	set.DurationVar(&s.MinPrePublish, "min-pre-publish", controller.DefaultMinPrePublish, "shortest time between publishing a key and signing with it")
 	set.DurationVar(&s.RetireMargin, "retire-margin", controller.DefaultRetireMargin, "added to a token's lifetime and the clock skew before its key may go")
+	set.IntVar(&s.NudgeRate, "nudge-rate", controller.DefaultNudgeRate, "how many pods per second are told that their bundle changed, at most")
 	set.StringVar(&s.logLevel, "log-level", "info", "`level` of the log: debug, info, warn or error")
 	if err := set.Parse(args); err != nil {
 		return s, err
@@ -71,6 +72,9 @@ func (s *settings) wrong(rest []string) []error {
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.logLevel) {
 		errs = append(errs, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", s.logLevel))
+	}
+	if s.NudgeRate <= 0 {
+		errs = append(errs, fmt.Errorf("--nudge-rate: %d is not above zero", s.NudgeRate))
 	}
 	if s.MinPrePublish <= 0 || s.RetireMargin <= 0 {
 		errs = append(errs, errors.New("--min-pre-publish and --retire-margin: use durations above zero, such as 2m"))

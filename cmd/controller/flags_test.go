@@ -15,13 +15,16 @@ func TestFlagsBecomeSettings(t *testing.T) {
 	t.Parallel()
 	got, err := parse([]string{
 		"--sidecar-image=example.com/sidecar:1", "--namespace=gatepost-system", "--watch-namespaces=a, b,",
-		"--min-pre-publish=10s", "--retire-margin=2s", "--leader-elect", "--log-level=debug",
+		"--min-pre-publish=10s", "--retire-margin=2s", "--leader-elect", "--log-level=debug", "--nudge-rate=200",
 	}, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, got.WatchNamespaces); diff != "" {
 		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+	if got.NudgeRate != 200 {
+		t.Errorf("nudge rate %d", got.NudgeRate)
 	}
 	if got.MinPrePublish != 10*time.Second || got.RetireMargin != 2*time.Second || !got.LeaderElect {
 		t.Errorf("got %v, %v, %v", got.MinPrePublish, got.RetireMargin, got.LeaderElect)
@@ -48,6 +51,7 @@ func TestWrongFlagsAreNamedAndExitWithTwo(t *testing.T) {
 		"a port that is none":                   {append(fine, "--admin-port=70000"), "--admin-port: 70000"},
 		"a duration without a unit":             {append(fine, "--retire-margin=2"), "-retire-margin"},
 		"a margin of nothing":                   {append(fine, "--retire-margin=0s"), "--retire-margin"},
+		"nobody told":                           {append(fine, "--nudge-rate=0"), "--nudge-rate: 0"},
 		"a log level that is none":              {append(fine, "--log-level=loud"), "--log-level"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
