@@ -54,7 +54,8 @@ func exportData(content keyring.Export, algorithm, valueKey string) map[string][
 	data := map[string][]byte{}
 	for name, value := range map[string][]byte{
 		v1alpha1.ExportCurrent: content.Current, v1alpha1.ExportCurrentKID: []byte(content.CurrentKID),
-		v1alpha1.ExportPrevious: content.Previous, v1alpha1.ExportNext: content.Next,
+		v1alpha1.ExportPrevious: content.Previous, v1alpha1.ExportPreviousKID: []byte(content.PreviousKID),
+		v1alpha1.ExportNext: content.Next, v1alpha1.ExportNextKID: []byte(content.NextKID),
 	} {
 		if len(value) > 0 {
 			data[name] = value

@@ -209,8 +209,10 @@ func TestWhatIsImported(t *testing.T) {
 
 func TestWhatIsExported(t *testing.T) {
 	t.Parallel()
-	hmac := keyring.Export{Current: []byte("c"), CurrentKID: "2-c", Previous: []byte("p"), JWKS: []byte(`{"keys":[]}`)}
-	want := map[string][]byte{"current": []byte("c"), "current.kid": []byte("2-c"), "previous": []byte("p"), "JWT_SECRET": []byte("c")}
+	hmac := keyring.Export{Current: []byte("c"), CurrentKID: "2-c", Previous: []byte("p"), PreviousKID: "1-p", JWKS: []byte(`{"keys":[]}`)}
+	want := map[string][]byte{
+		"current": []byte("c"), "current.kid": []byte("2-c"), "previous": []byte("p"), "previous.kid": []byte("1-p"), "JWT_SECRET": []byte("c"),
+	}
 	if diff := cmp.Diff(want, exportData(hmac, "HS256", "JWT_SECRET")); diff != "" {
 		t.Errorf("HMAC (-want +got):\n%s", diff)
 	}

@@ -101,9 +101,12 @@ const (
 const (
 	ExportCurrent    = "current"
 	ExportCurrentKID = "current.kid"
-	ExportPrevious   = "previous"
-	ExportNext       = "next"
-	ExportJWKS       = "jwks.json"
+	// ExportPreviousKID and ExportNextKID are there when previous and next are.
+	ExportPreviousKID = "previous.kid"
+	ExportNextKID     = "next.kid"
+	ExportPrevious    = "previous"
+	ExportNext        = "next"
+	ExportJWKS        = "jwks.json"
 )
 
 // BundleName is the name of a policy's bundle Secret.

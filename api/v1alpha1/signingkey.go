@@ -145,7 +145,8 @@ const (
 )
 
 // ExportTo is the Secret from which an external signer reads the key: data keys
-// current, current.kid, previous, next and jwks.json, beside valueKey.
+// current, previous and next, each with its id (current.kid), and jwks.json,
+// beside valueKey.
 type ExportTo struct {
 	// secretName is the name of the Secret to make, in the SigningKey's namespace. An existing Secret that the controller did not make is never touched.
 	// +required
@@ -158,7 +159,7 @@ type ExportTo struct {
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!(self in ['current', 'current.kid', 'previous', 'next', 'jwks.json'])",message="valueKey may not be current, current.kid, previous, next or jwks.json: they are always there"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['current', 'current.kid', 'previous', 'previous.kid', 'next', 'next.kid', 'jwks.json'])",message="valueKey may not be current, previous, next, one of these with .kid, or jwks.json: they are the controller's own"
 	ValueKey string `json:"valueKey,omitempty"`
 
 	// annotations are set on the exported Secret, for example to make a reloader restart the signer.

@@ -76,7 +76,7 @@ func TestSigningKeysAreAdmitted(t *testing.T) {
 			refused: "exportTo.secretName must differ from source.secretRef.name",
 		},
 		"a value key that is always there is refused": {
-			yaml: `{exportTo: {secretName: a, valueKey: current.kid}}`, refused: "valueKey may not be current, current.kid",
+			yaml: `{exportTo: {secretName: a, valueKey: current.kid}}`, refused: "valueKey may not be current, previous",
 		},
 		"annotations of ours on the exported Secret are refused": {
 			yaml: `{exportTo: {secretName: a, annotations: {gatepost.dev/rotate-now: "1"}}}`, refused: "annotations may not begin with gatepost.dev/",
