@@ -120,7 +120,7 @@ func TestMemoryOfThousandsOfPods(t *testing.T) {
 		}
 	}
 	each := (liveBytes() - before) / pods
-	t.Logf("figure: rollcall-memory-per-pod %d bytes", each)
+	t.Logf("figure: rollcall_memory_per_pod %d bytes", each)
 	if each > most {
 		t.Errorf("%d bytes per pod, want at most %d", each, most)
 	}

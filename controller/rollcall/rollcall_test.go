@@ -125,7 +125,7 @@ func TestARolloutIsNoticedWithinASecond(t *testing.T) {
 		}
 		within(t, "the last acknowledgement came after", last, time.Second, 1500*time.Millisecond)
 		within(t, "and was told after", noticed.Load().Sub(changed), last, last+50*time.Millisecond)
-		t.Logf("figure: rollcall-last-acknowledgement %.2f s", last.Seconds())
+		t.Logf("figure: rollcall_last_acknowledgement %.2f s", last.Seconds())
 	})
 }
 
