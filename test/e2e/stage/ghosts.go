@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -23,27 +22,28 @@ type Ghosts struct {
 	accepted []string   // by pods that had
 }
 
-// Run haunts until ctx ends. Half of the requests are for the last of the keys.
+// Run haunts until ctx ends. Every second request is for the last of the keys, the
+// others go through all of them.
 func (g *Ghosts) Run(ctx context.Context) {
+	turn := 0
 	again(ctx, g.Every, func(ctx context.Context) {
 		gone, pods := g.Watch.Ledger.Gone(), g.Watch.Serving()
 		if len(gone) == 0 || len(pods) == 0 {
 			return
 		}
+		turn++
 		kid := gone[len(gone)-1]
-		if rand.N(2) == 0 {
-			kid = gone[rand.N(len(gone))]
+		if turn%2 == 0 {
+			kid = gone[turn/2%len(gone)]
 		}
-		key, known := g.Watch.agent.Signer.Past(kid)
-		if !known {
-			return // it was removed before anybody signed with it
+		if key, known := g.Watch.agent.Signer.Past(kid); known { // else it was removed before anybody signed with it
+			g.try(ctx, aimAt(pods[turn/2%len(pods)]), key, turn%4 < 2)
 		}
-		g.try(ctx, aimAt(pods[rand.N(len(pods))]), key)
 	})
 }
 
-func (g *Ghosts) try(ctx context.Context, aim Aim, key Key) {
-	token, err := key.Sign(Teacher(), time.Now(), shortestLife, rand.N(2) == 0)
+func (g *Ghosts) try(ctx context.Context, aim Aim, key Key, withKID bool) {
+	token, err := key.Sign(Teacher(), time.Now(), shortestLife, withKID)
 	if err != nil {
 		return
 	}

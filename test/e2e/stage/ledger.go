@@ -105,19 +105,31 @@ func (l *Ledger) Pod(asked, answered time.Time, pod string, kids []string) {
 		l.pods[pod] = p
 	}
 	for kid, k := range l.keys {
-		has, dropped := slices.Contains(kids, kid), !p.without[kid].IsZero()
-		switch {
-		case has && dropped:
-			l.odd = append(l.odd, fmt.Sprintf("%s: pod %s loaded key %s again", answered.Format(time.TimeOnly), pod, kid))
-			delete(p.without, kid)
-		case has && p.with[kid].IsZero():
-			p.with[kid] = answered
-		case !has && !dropped && !k.Gone.IsZero():
-			p.without[kid] = answered
-		case !has && k.Gone.IsZero() && !k.Active.IsZero() && k.Active.Before(asked):
-			l.odd = append(l.odd, fmt.Sprintf("%s: pod %s has not loaded key %s, which signs", answered.Format(time.TimeOnly), pod, kid))
+		if odd := p.note(kid, slices.Contains(kids, kid), asked, answered, k); odd != "" {
+			l.odd = append(l.odd, fmt.Sprintf("%s: pod %s %s %s", answered.Format(time.TimeOnly), pod, odd, kid))
 		}
 	}
+}
+
+// note notes whether the pod has a key, and tells what is odd about that.
+func (p podKeys) note(kid string, has bool, asked, answered time.Time, k *KeyTimes) (odd string) {
+	_, dropped := p.without[kid]
+	switch {
+	case has && dropped:
+		delete(p.without, kid)
+		return "loaded again key"
+	case has:
+		if _, known := p.with[kid]; !known {
+			p.with[kid] = answered
+		}
+	case !k.Gone.IsZero():
+		if !dropped {
+			p.without[kid] = answered
+		}
+	case !k.Active.IsZero() && k.Active.Before(asked):
+		return "has not loaded, though it signs, key"
+	}
+	return ""
 }
 
 // Pods notes which pods there are, and with it which keys all of them have, or

@@ -165,20 +165,23 @@ func present(ctx context.Context, client *http.Client, url, token string, newCon
 func (l *Load) count(ctx context.Context, token Token, aim Aim, got answer, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch now := time.Now(); {
+	now := time.Now()
+	note := func(said any) string { return fmt.Sprintf("%s: %s: %v", now.Format(time.TimeOnly), aim.Name, said) }
+	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, remote.ErrPipe) && len(l.tally.Unanswered) > 0):
 	case err != nil:
-		l.tally.Unanswered = append(l.tally.Unanswered, fmt.Sprintf("%s: %s: %v", now.Format(time.TimeOnly), aim.Name, err))
-	case got.status >= http.StatusInternalServerError:
-		l.tally.Unanswered = append(l.tally.Unanswered, fmt.Sprintf("%s: %s: %s", now.Format(time.TimeOnly), aim.Name, got))
-	case got.status != http.StatusOK && now.Before(token.Expires) && !(l.Excused != nil && l.Excused(token.KID)):
-		l.tally.Refused = append(l.tally.Refused, fmt.Sprintf("%s: kid %s at %s, %s before it expires: %s",
-			now.Format(time.TimeOnly), token.KID, aim.Name, token.Expires.Sub(now).Round(time.Millisecond), got))
-	case got.status != http.StatusOK: // it expired on the way, or may be refused
-	default:
+		l.tally.Unanswered = append(l.tally.Unanswered, note(err))
+	case got.status == http.StatusOK:
 		l.accept(token.KID, aim.Name, now)
+	case got.status >= http.StatusInternalServerError:
+		l.tally.Unanswered = append(l.tally.Unanswered, note(got))
+	case now.Before(token.Expires) && !l.excused(token.KID): // else it expired on the way, or was revoked
+		l.tally.Refused = append(l.tally.Refused, note(fmt.Sprintf("kid %s, %s before it expires: %s",
+			token.KID, token.Expires.Sub(now).Round(time.Millisecond), got)))
 	}
 }
+
+func (l *Load) excused(kid string) bool { return l.Excused != nil && l.Excused(kid) }
 
 func (l *Load) accept(kid, where string, now time.Time) {
 	if l.tally.Accepted == nil {

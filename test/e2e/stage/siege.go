@@ -75,6 +75,7 @@ type Passage struct {
 	Old, New string // key ids
 	Asked    time.Time
 	Killed   bool
+	Started  bool      // a pod was deleted and made again
 	Held     string    // name of the pod that was held back
 	Released time.Time // and when it no longer was
 	HeldGot  int       // requests that it accepted by then
@@ -112,19 +113,19 @@ func (a *Agent) Besiege(ctx context.Context, n int, tell func(string)) (*Siege, 
 // the leading controller killed, every tenth with a pod held back. The first
 // three make one of each.
 func (s *Siege) pass(ctx context.Context, i int) error {
-	p := Passage{Killed: i%4 == 1}
+	p := Passage{Killed: i%4 == 1, Started: i%5 == 0}
 	if err := s.usedEnough(ctx, time.Minute, func() string { return s.watch.Key().Status.ActiveKeyID }); err != nil {
 		return err
 	}
 	p.Old = s.watch.Key().Status.ActiveKeyID
 	pods := s.watch.Serving()
-	pod := pods[rand.N(len(pods))]
+	pod := pods[rand.N(len(pods))] //nolint:gosec // any pod, and no secret
 	p.Asked = time.Now()
 	var troubles trouble
 	if p.Killed {
 		troubles.later(ctx, func() error { return s.kill(ctx) })
 	}
-	if i%5 == 0 {
+	if p.Started {
 		troubles.later(ctx, func() error { return s.restart(ctx, pod) })
 	}
 	if i%10 == 2 {
@@ -221,7 +222,7 @@ type trouble struct {
 
 // later does something at a random moment of the rotation.
 func (t *trouble) later(ctx context.Context, do func() error) {
-	t.after(ctx, rand.N(8*time.Second), do)
+	t.after(ctx, rand.N(8*time.Second), do) //nolint:gosec // any moment, and no secret
 }
 
 func (t *trouble) after(ctx context.Context, pause time.Duration, do func() error) {
@@ -284,6 +285,9 @@ func (p Passage) describe(n int) string {
 		since(p.Times.Published), since(p.Times.Loaded), since(p.Times.Acknowledged), since(p.Times.Active), p.Old, since(time.Now()))
 	if p.Killed {
 		text += ", a controller killed"
+	}
+	if p.Started {
+		text += ", a pod restarted"
 	}
 	if p.Held != "" {
 		text += fmt.Sprintf(", %s held back, with %d requests", p.Held, p.HeldGot)

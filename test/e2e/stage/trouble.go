@@ -29,15 +29,15 @@ func (s *Stage) KillLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, status := range pod.Status.ContainerStatuses {
-		_, id, _ := strings.Cut(status.ContainerID, "://")
-		pid, err := processOf(id)
-		if err != nil {
-			return fmt.Errorf("finding the process of %s: %w", pod.Name, err)
-		}
-		return syscall.Kill(pid, syscall.SIGKILL)
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return fmt.Errorf("pod %s has no container", pod.Name)
 	}
-	return fmt.Errorf("pod %s has no container", pod.Name)
+	_, id, _ := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
+	pid, err := processOf(id)
+	if err != nil {
+		return fmt.Errorf("finding the process of %s: %w", pod.Name, err)
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
 }
 
 // leader is the pod of the controller that holds the Lease.
