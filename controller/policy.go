@@ -69,8 +69,7 @@ type policyWorld struct {
 	from   sources
 	seen   recollection
 
-	told     int64         // the highest revision on pods whose sidecars proved nothing yet
-	heardFor time.Duration // how long sidecars have been asked
+	heard hearing
 }
 
 // Reconcile reads, plans, applies and writes status once.
@@ -96,6 +95,10 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	view, err := r.bundle(ctx, world)
 	if err != nil {
 		return settled(err)
+	}
+	if view.early {
+		r.call(world, view)
+		return ctrl.Result{RequeueAfter: behindPause}, nil
 	}
 	r.tell(world, &view)
 	r.call(world, view)
@@ -181,6 +184,10 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 	if plan.data == nil {
 		return view, nil
 	}
+	if w.tooEarly(plan) {
+		view.early, view.file = true, w.last.file
+		return view, nil
+	}
 	secret := owned{
 		owner: w.policy, kind: v1alpha1.KindAgentAuthPolicy, name: v1alpha1.BundleName(w.policy.Name),
 		component: v1alpha1.ComponentBundle, data: plan.data,
@@ -189,35 +196,6 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 }
 
 const ackKeyBytes = 32
-
-// highestRevision is the highest revision that anybody remembers, so that a
-// bundle that was deleted or restored does not go on at one that sidecars would
-// refuse. While a SigningKey is older than its verifiers, nothing is numbered
-// above theirs: it would be keys of the past that they then take.
-func (w policyWorld) highestRevision() int64 {
-	highest := w.policy.Status.BundleRevision
-	if w.hearAgain() == 0 {
-		highest = max(highest, w.told)
-	}
-	if !w.from.behind() {
-		highest = max(highest, w.seen.revision)
-	}
-	return highest
-}
-
-// hearPatience is how long sidecars are heard before a bundle is numbered above
-// what is written on their pods.
-const hearPatience = 30 * time.Second
-
-// hearAgain is when to look again because pods were told of a later bundle than
-// this one, which then was put back, and what their sidecars have in force is
-// not known yet; zero: nothing is waited for.
-func (w policyWorld) hearAgain() time.Duration {
-	if w.last.file == nil || w.told <= max(w.last.revision(), w.policy.Status.BundleRevision) {
-		return 0
-	}
-	return max(0, hearPatience-w.heardFor)
-}
 
 // report writes what changed in the status, and tells about it.
 func (r *policyReconciler) report(ctx context.Context, p *v1alpha1.AgentAuthPolicy, view policyView) error {

@@ -40,6 +40,7 @@ type policyView struct {
 	refs        []refProblem
 	bundle      bundleView
 	file        *keyring.File // the keys in force; nil: none are
+	early       bool          // nothing is written before sidecars were asked
 	pods        podReport
 	hasSelector bool
 	warnings    []string // what works and is probably not meant

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
-	"gatepost.dev/gatepost/controller/rollcall"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
@@ -49,22 +46,6 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	objects, err := listClients(ctx, r.client, p.Namespace)
 	world.from.clients = r.memo.judge(p.Namespace, objects, r.now())
 	return world, err
-}
-
-// hear takes in what sidecars know of the bundle, and what is written on the pods
-// of those that have not answered.
-func (w *policyWorld) hear(report rollcall.Report, now time.Time) {
-	w.seen = recall(report, w.last.revision())
-	if !report.Since.IsZero() {
-		w.heardFor = now.Sub(report.Since)
-	}
-	for i := range w.claim.pods {
-		pod := &w.claim.pods[i]
-		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
-		if err == nil && told < maxTrusted && report.Answers[pod.UID].At.IsZero() {
-			w.told = max(w.told, told)
-		}
-	}
 }
 
 // referenced are the names that policies refer to.
