@@ -93,10 +93,9 @@ func (r *run) begin(state *State) error {
 	incident := r.incident(fresh, state.Edited)
 	r.climb(incident == "")
 	r.recallRevoked()
-	if incident == "" {
-		return nil
+	if incident != "" {
+		r.rebuild(incident, state.Edited)
 	}
-	r.rebuild(incident, state.Edited)
 	return r.distrustImport()
 }
 

@@ -29,6 +29,8 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 		r.adopt(k)
 	}
 	r.state.Incident, r.state.Confirm = incident, r.spec.ConfirmSigner
+	r.state.Doubtful = slices.ContainsFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 }) &&
+		(len(memory.Bundled) > 0 || memory.ActiveKID == "") // else no bundle could have shown the value
 	r.find(incident, "")
 	r.change()
 }
@@ -69,19 +71,20 @@ func (r *run) adopt(v VerifyKey) {
 
 // distrustImport revokes an imported value that may be a revoked one. Others
 // remember ids only: which value a revoked id had was known to the state that
-// was lost, so after that a value is trusted only if it was in force.
+// was lost, so the first value that is read after that is trusted only if it was
+// in force.
 func (r *run) distrustImport() error {
-	forgotten := slices.ContainsFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
-	if !r.spec.Imported || !forgotten {
+	current, next := r.obs.Import.Current, r.obs.Import.Next
+	if !r.state.Doubtful || r.spec.Imported && len(current) == 0 {
 		return nil
 	}
-	unwitnessed := len(r.obs.Memory.Bundled) == 0 && r.obs.Memory.ActiveKID != ""
-	for i, value := range []Octets{r.obs.Import.Current, r.obs.Import.Next} {
+	r.state.Doubtful = false
+	for _, value := range []Octets{current, next} {
 		mark := r.mark(value)
-		if len(value) == 0 || i == 0 && unwitnessed || r.indexOf(mark) >= 0 || r.isRevoked(mark) {
+		if len(value) == 0 || !r.spec.Imported || r.indexOf(mark) >= 0 || r.isRevoked(mark) {
 			continue
 		}
-		kid, err := r.newKID(r.state.Generation)
+		kid, err := r.newKID(r.change())
 		if err != nil {
 			return err
 		}

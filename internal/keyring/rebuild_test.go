@@ -72,6 +72,20 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 				b.t.Errorf("kid %s became %s", kid, b.active())
 			}
 		},
+		"a lost state does not bring a revoked value back, whenever it can be read": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.plan()
+			b.spec.RevokeKey = b.active()
+			b.plan().want("").wantFinding(SecretRevoked)
+			b.spec.RevokeKey = ""
+			b.obs.Memory, b.state = memory(b), nil
+			b.obs.Import.Current = nil
+			b.plan().want("").wantFinding(StateLost)
+			b.obs.Import.Current = Octets("first")
+			b.plan().want("").wantFinding(SecretRevoked)
+			b.obs.Import.Current = Octets("second")
+			b.plan().want("Active")
+		},
 		"an old state brings neither a removed nor a revoked key back": func(b *bench) {
 			b.plan()
 			removed := b.active()

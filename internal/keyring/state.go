@@ -52,6 +52,9 @@ type State struct {
 	Confirm string `json:"confirm,omitempty"`
 	// Incident is StateLost or Regressed while keys of a rebuilt set are live.
 	Incident FindingKind `json:"incident,omitempty"`
+	// Doubtful: which values the revoked ids had is not known any more, and the
+	// imported value was not judged since.
+	Doubtful bool `json:"doubtful,omitempty"`
 	// Keys are the live keys, oldest first.
 	Keys []Key `json:"keys"`
 	// Revoked are the revocations, oldest first.

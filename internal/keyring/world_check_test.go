@@ -133,6 +133,11 @@ func (w *world) checkBundle(i int, before, after *file) {
 			w.violate("key %s is accepted again", kid)
 		}
 	}
+	for _, m := range after.mats {
+		if w.tokens[m].banned {
+			w.violate("the value %d was revoked, and is accepted again", m)
+		}
+	}
 	if before != nil {
 		for _, kid := range before.kids {
 			if !after.hasKID(kid) {

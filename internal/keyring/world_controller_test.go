@@ -37,10 +37,7 @@ func (w *world) look() view {
 	case nothingRemembered:
 		v.obs.Memory = Memory{}
 	case revocationsForgotten:
-		v.obs.Memory.Revoked, v.spec.RevokeKey = nil, ""
-		if v.state != nil && len(v.state.Revoked) == 0 {
-			v.spec.RevokeKey = w.spec.RevokeKey
-		}
+		v.obs.Memory.Revoked = nil
 	case acksNotAwaited:
 		v.spec.WaitForVerifiers = false
 	case doubtForgotten:
@@ -171,8 +168,13 @@ func (w *world) write(v view, res Result) {
 	for _, k := range res.State.Revoked {
 		told.Revoked = append(told.Revoked, k.KID)
 	}
-	if !reflect.DeepEqual(told, w.status.value) {
-		w.status.put(told, v.version.status)
+	if !reflect.DeepEqual(told, w.status.value) && w.status.put(told, v.version.status) {
+		for _, kid := range told.Revoked {
+			if m, asked := w.revoking[kid]; asked && w.spec.Imported {
+				w.tokens[m].banned = true
+				delete(w.revoking, kid)
+			}
+		}
 	}
 }
 

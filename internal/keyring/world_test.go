@@ -39,13 +39,14 @@ type world struct {
 	pods    []*pod
 	signers []*signer
 
-	mats    map[string]int // key material, by what signers or verifiers have of it
-	tokens  []mat
-	gone    map[place]bool // what was in a bundle once
-	calm    bool           // nothing goes wrong any more
-	figures figures
-	problem string
-	tell    func(format string, args ...any) // the story; nil: nobody listens
+	mats     map[string]int // key material, by what signers or verifiers have of it
+	tokens   []mat
+	gone     map[place]bool // what was in a bundle once
+	revoking map[string]int // the material of kids that somebody asked to revoke
+	calm     bool           // nothing goes wrong any more
+	figures  figures
+	problem  string
+	tell     func(format string, args ...any) // the story; nil: nobody listens
 }
 
 // figures say how much happened.
@@ -65,6 +66,7 @@ type mat struct {
 	expires time.Time // of the youngest
 	lenient bool      // verifiers may not have it yet: it signed in haste
 	excused bool      // its tokens may be refused: revoked, or lost with a restore
+	banned  bool      // a value that was revoked, as the status says
 }
 
 // object is a stored object with its version.
@@ -157,7 +159,7 @@ const (
 func newWorld(seed uint64, broken fault) *world {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 7)), broken: broken, now: day,
-		mats: map[string]int{}, gone: map[place]bool{},
+		mats: map[string]int{}, gone: map[place]bool{}, revoking: map[string]int{},
 		spec: Spec{
 			Algorithm: "HS256", External: true, Exported: true, WaitForVerifiers: true, MaxTokenLifetime: lifetime,
 			Interval: 45 * time.Minute, PrePublish: 10 * time.Second, VerifierTimeout: time.Hour, RetireAfter: overlap,

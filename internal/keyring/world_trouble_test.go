@@ -146,6 +146,7 @@ func (w *world) revokeOne() {
 	}
 	w.spec.RevokeKey = f.kids[i]
 	w.tokens[f.mats[i]].excused = true
+	w.revoking[f.kids[i]] = f.mats[i]
 	w.figures.revocations++
 }
 
@@ -218,8 +219,9 @@ func (w *world) recreate() {
 	w.status.set(Witness{})
 	w.spec.RevokeKey, w.spec.ConfirmSigner = "", ""
 	for i := range w.tokens {
-		w.tokens[i].excused = true
+		w.tokens[i].excused, w.tokens[i].banned = true, false
 	}
+	w.revoking = map[string]int{}
 }
 
 func (w *world) backUp() *snapshot {
@@ -335,7 +337,12 @@ func (w *world) hurry(value Octets) {
 		w.tokens[w.mat(w.imports.Current)].excused = true // nobody ever knew that it was in use
 	}
 	w.imports.Current = value
-	w.tokens[w.mat(value)].lenient = true
+	t := &w.tokens[w.mat(value)]
+	t.lenient = true
+	if s := w.state.value; s != nil {
+		known := run{state: s}
+		t.banned = t.banned && known.isRevoked(known.mark(value)) // else it comes back after its mark was lost
+	}
 }
 
 // spread reports whether every bundle and pod has the key.
