@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
+	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/keyring"
+)
+
+// sidecarPod is a pod of the bundle of policy chat whose sidecar has started.
+func sidecarPod(name string, told int64) corev1.Pod {
+	always := corev1.ContainerRestartPolicyAlways
+	pod := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, UID: types.UID(name), Annotations: map[string]string{v1alpha1.AnnotationBundleRevision: fmt.Sprint(told)},
+		},
+		Spec: corev1.PodSpec{
+			InitContainers: []corev1.Container{{Name: v1alpha1.ContainerName, RestartPolicy: &always}},
+			Volumes: []corev1.Volume{{Name: v1alpha1.VolumeName, VolumeSource: corev1.VolumeSource{
+				Secret: &corev1.SecretVolumeSource{SecretName: "chat.gatepost-bundle"},
+			}}},
+		},
+	}
+	pod.Status.PodIP = "127.0.0.9"
+	pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{
+		Name: v1alpha1.ContainerName, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+	}}
+	return pod
+}
+
+// has is the answer of a sidecar with a revision.
+func has(revision int64) rollcall.Answer {
+	return rollcall.Answer{At: noon, State: bundle.State{Revision: revision, Generations: map[string]int64{"k": revision}}}
+}
+
+func TestWhatPodsSayOfTheRevision(t *testing.T) {
+	t.Parallel()
+	const bundled = 7
+	type answers = map[types.UID]rollcall.Answer
+	for sentence, test := range map[string]struct {
+		told    int64 // written on the pod
+		status  int64
+		answers answers
+		since   time.Duration // ago
+		behind  bool
+		floor   int64
+		early   bool
+		waits   bool
+	}{
+		"the status counts":                                    {told: 7, status: 9, answers: answers{"a": has(7)}, floor: 9},
+		"a sidecar's word counts":                              {told: 7, status: 7, answers: answers{"a": has(12)}, floor: 12},
+		"not while a SigningKey is older than the sidecars":    {told: 7, status: 7, answers: answers{"a": has(12)}, behind: true, floor: 7},
+		"a sidecar's word counts more than what is on its pod": {told: 30, status: 7, answers: answers{"a": has(7)}, floor: 7},
+		"what is on the pod of a silent one does not at first": {told: 30, status: 7, since: time.Second, floor: 7, early: true, waits: true},
+		"and does after a while":                               {told: 30, status: 7, since: time.Minute, floor: 30},
+		"one that cannot be asked does not hold a change":      {told: 7, status: 7, answers: answers{"a": {Problem: rollcall.Unreachable}}, since: time.Second, floor: 7},
+		"numbers beyond belief are not believed":               {told: maxTrusted, status: 7, answers: answers{"a": has(maxTrusted)}, floor: 7},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := policyWorld{
+				policy: &v1alpha1.AgentAuthPolicy{ObjectMeta: metav1.ObjectMeta{Name: "chat"}},
+				pods:   []corev1.Pod{sidecarPod("a", test.told)},
+				last:   written{file: &keyring.File{Revision: bundled}},
+				from:   sources{keys: map[string]signingSource{"k": {behind: test.behind}}},
+			}
+			w.claim.pods, w.policy.Status.BundleRevision = w.pods, test.status
+			w.hear(rollcall.Report{Answers: test.answers, Since: noon.Add(-test.since)}, noon)
+			if got := w.highestRevision(); got != test.floor {
+				t.Errorf("floor %d, want %d", got, test.floor)
+			}
+			if got := w.tooEarly(bundlePlan{file: &keyring.File{Revision: bundled + 1}}); got != test.early {
+				t.Errorf("a change is too early: %t, want %t", got, test.early)
+			}
+			if w.tooEarly(bundlePlan{file: &keyring.File{Revision: bundled}}) {
+				t.Error("what changes nothing is too early")
+			}
+			if got := w.hearAgain() > 0; got != test.waits {
+				t.Errorf("waits: %t, want %t", got, test.waits)
+			}
+		})
+	}
+}
+
+func TestWhichPodsAreAsked(t *testing.T) {
+	t.Parallel()
+	edit := func(edit func(*corev1.Pod)) corev1.Pod {
+		pod := sidecarPod("a", 7)
+		edit(&pod)
+		return pod
+	}
+	const at = "a 127.0.0.9:19901"
+	for sentence, test := range map[string]struct {
+		pod  corev1.Pod
+		want string
+	}{
+		"one that mounts the bundle":          {sidecarPod("a", 7), at + " told"},
+		"one that was not told":               {sidecarPod("a", 6), at},
+		"one that is not ready":               {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0].Ready = false }), at + " told"},
+		"one whose sidecar ended":             {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0] = corev1.ContainerStatus{Name: "gatepost", RestartCount: 1} }), at + " told"},
+		"one with another admin port":         {edit(func(p *corev1.Pod) { p.Spec.InitContainers[0].Ports = []corev1.ContainerPort{{Name: "gatepost-adm", ContainerPort: 5}} }), "a 127.0.0.9:5 told"},
+		"one with an IPv6 address":            {edit(func(p *corev1.Pod) { p.Status.PodIP = "::1" }), "a [::1]:19901 told"},
+		"one without an address is named too": {edit(func(p *corev1.Pod) { p.Status.PodIP = "" }), "a  told"},
+		"one whose sidecar never started":     {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses = nil }), ""},
+		"one that is going away":              {edit(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }), ""},
+		"one that has ended":                  {edit(func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), ""},
+		"one of another bundle":               {edit(func(p *corev1.Pod) { p.Spec.Volumes[0].Secret.SecretName = "other.gatepost-bundle" }), ""},
+		"one without a sidecar":               {edit(func(p *corev1.Pod) { p.Spec.InitContainers = nil }), ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, pod := range askedPods([]corev1.Pod{test.pod}, "chat.gatepost-bundle", 7) {
+				text := pod.Name + " " + pod.Address
+				if pod.Told {
+					text += " told"
+				}
+				got = append(got, text)
+			}
+			if strings.Join(got, ";") != test.want {
+				t.Errorf("asked %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestHowOftenSidecarsAreAsked(t *testing.T) {
+	t.Parallel()
+	minute := &v1alpha1.SigningKey{}
+	acknowledged := &v1alpha1.SigningKeyStatus{LastRevocation: &v1alpha1.RevocationStatus{KID: "0-gone", AcknowledgedTime: &metav1.Time{Time: noon}}}
+	active := keyring.Key{KID: "1-a", Phase: keyring.Active, Published: noon}
+	revoked := []keyring.Revocation{{KID: "0-gone"}}
+	for sentence, test := range map[string]struct {
+		state  *keyring.State
+		status *v1alpha1.SigningKeyStatus
+		every  time.Duration
+		moving bool
+	}{
+		"seldom while nothing moves":             {&keyring.State{Keys: []keyring.Key{active}}, nil, askIdle, false},
+		"for a key on its way in":                {&keyring.State{Keys: []keyring.Key{active, {Phase: keyring.Published, Published: noon}}}, nil, askPublished, true},
+		"for one on its way out":                 {&keyring.State{Keys: []keyring.Key{active, {Phase: keyring.Retiring, Published: noon}}}, nil, time.Minute, true},
+		"a revocation that is not acknowledged":  {&keyring.State{Keys: []keyring.Key{active}, Revoked: revoked}, nil, askIdle, true},
+		"a revocation that is":                   {&keyring.State{Keys: []keyring.Key{active}, Revoked: revoked}, acknowledged, askIdle, false},
+		"an imported value that has not arrived": {&keyring.State{Keys: []keyring.Key{{KID: "1-a", Phase: keyring.Active, Published: noon, Imported: []byte("mark")}}}, nil, askIdle, true},
+		"a state that cannot be read":            {nil, nil, askIdle, true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			source := signingSource{key: minute.DeepCopy(), state: test.state}
+			if test.status != nil {
+				source.key.Status = *test.status
+			}
+			if every, moving := source.pace(); every != test.every || moving != test.moving {
+				t.Errorf("every %s, moving %t; want %s, %t", every, moving, test.every, test.moving)
+			}
+		})
+	}
+}
