@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -59,4 +61,45 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	if _, err := newMetrics(registry); err == nil {
 		t.Error("a second registration was silent")
 	}
+}
+
+// What goes on failing is there at every moment: a gap would reset alerts.
+func TestAConditionThatGoesOnFailingNeverLeavesTheMetrics(t *testing.T) {
+	t.Parallel()
+	m := testMetrics(t)
+	p := &v1alpha1.AgentAuthPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: "chat"}}
+	bad := setConditions(nil, 1, fails("Accepted", "Invalid", "x"), fails("ResolvedRefs", "SecretNotFound", "x"))
+	m.conditions(v1alpha1.KindAgentAuthPolicy, p, bad, goodPolicy())
+	series := func() any {
+		return m.failing.WithLabelValues(v1alpha1.KindAgentAuthPolicy, "agents", "chat", "Accepted", "Invalid")
+	}
+	before := series()
+	m.conditions(v1alpha1.KindAgentAuthPolicy, p, setConditions(bad, 1, holds("ResolvedRefs", "ResolvedRefs", "x")), goodPolicy())
+	if series() != before {
+		t.Error("the series was taken away and made anew")
+	}
+	if n := testutil.CollectAndCount(m.failing); n != 1 {
+		t.Errorf("%d conditions fail, want one", n)
+	}
+}
+
+func testMetrics(t *testing.T) *metrics {
+	t.Helper()
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// gathered is the value of a metric with one series.
+func gathered(t *testing.T, c prometheus.Collector) string {
+	t.Helper()
+	return strconv.FormatFloat(testutil.ToFloat64(c), 'f', -1, 64)
+}
+
+// verifiersIn is what a status says of the verifiers of a key.
+func verifiersIn(status v1alpha1.SigningKeyStatus, kid string) string {
+	verifiers := statusOfKey(status.Keys, kid).Verifiers
+	return fmt.Sprintf("%d/%d %s", verifiers.Ready, verifiers.Total, strings.Join(verifiers.Lagging, ","))
 }

@@ -103,11 +103,15 @@ func TestWhichPodsAreAsked(t *testing.T) {
 		pod  corev1.Pod
 		want string
 	}{
-		"one that mounts the bundle":          {sidecarPod("a", 7), at + " told"},
-		"one that was not told":               {sidecarPod("a", 6), at},
-		"one that is not ready":               {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0].Ready = false }), at + " told"},
-		"one whose sidecar ended":             {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0] = corev1.ContainerStatus{Name: "gatepost", RestartCount: 1} }), at + " told"},
-		"one with another admin port":         {edit(func(p *corev1.Pod) { p.Spec.InitContainers[0].Ports = []corev1.ContainerPort{{Name: "gatepost-adm", ContainerPort: 5}} }), "a 127.0.0.9:5 told"},
+		"one that mounts the bundle": {sidecarPod("a", 7), at + " told"},
+		"one that was not told":      {sidecarPod("a", 6), at},
+		"one that is not ready":      {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0].Ready = false }), at + " told"},
+		"one whose sidecar ended": {edit(func(p *corev1.Pod) {
+			p.Status.InitContainerStatuses[0] = corev1.ContainerStatus{Name: "gatepost", RestartCount: 1}
+		}), at + " told"},
+		"one with another admin port": {edit(func(p *corev1.Pod) {
+			p.Spec.InitContainers[0].Ports = []corev1.ContainerPort{{Name: "gatepost-adm", ContainerPort: 5}}
+		}), "a 127.0.0.9:5 told"},
 		"one with an IPv6 address":            {edit(func(p *corev1.Pod) { p.Status.PodIP = "::1" }), "a [::1]:19901 told"},
 		"one without an address is named too": {edit(func(p *corev1.Pod) { p.Status.PodIP = "" }), "a  told"},
 		"one whose sidecar never started":     {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses = nil }), ""},
