@@ -69,6 +69,7 @@ type run struct {
 	base     int64 // the generation before
 	urgent   bool  // the active key was revoked
 	noRoom   bool
+	unshown  bool // no bundle could have shown the imported value that signed
 	held     bool // an old key stays because verifiers are silent
 	events   []Event
 	findings []Finding

@@ -29,8 +29,8 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 		r.adopt(k)
 	}
 	r.state.Incident, r.state.Confirm = incident, r.spec.ConfirmSigner
-	r.state.Doubtful = slices.ContainsFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 }) &&
-		(len(memory.Bundled) > 0 || memory.ActiveKID == "") // else no bundle could have shown the value
+	r.state.Doubtful = slices.ContainsFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
+	r.unshown = len(memory.Bundled) == 0 && memory.ActiveKID != ""
 	r.find(incident, "")
 	r.change()
 }
@@ -79,9 +79,9 @@ func (r *run) distrustImport() error {
 		return nil
 	}
 	r.state.Doubtful = false
-	for _, value := range []Octets{current, next} {
+	for i, value := range []Octets{current, next} {
 		mark := r.mark(value)
-		if len(value) == 0 || !r.spec.Imported || r.indexOf(mark) >= 0 || r.isRevoked(mark) {
+		if len(value) == 0 || !r.spec.Imported || i == 0 && r.unshown || r.indexOf(mark) >= 0 || r.isRevoked(mark) {
 			continue
 		}
 		kid, err := r.newKID(r.change())

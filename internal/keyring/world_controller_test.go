@@ -305,7 +305,7 @@ func (w *world) encode(i int) *file {
 			}
 		}
 	}
-	if last != nil && highest == last.revision && last.generation == next.generation {
+	if last != nil && highest == last.revision && last.generation == next.generation && !state.Behind(last.generation, last.kids) {
 		return nil
 	}
 	next.keys = state.VerifyKeys()

@@ -154,6 +154,11 @@ func filesMats(f *file) []int {
 
 // startPod starts a pod: it mounts its bundle as it is.
 func (w *world) startPod() {
+	if w.restored && slices.ContainsFunc(w.bundles, func(b object[*file]) bool {
+		return slices.ContainsFunc(w.pods, func(p *pod) bool { return p.file != nil && b.value != nil && p.file.generation > b.value.generation })
+	}) {
+		return // nothing can keep it from mounting what was restored
+	}
 	w.made++
 	p := &pod{name: fmt.Sprintf("pod-%d", w.made), bundle: w.rng.IntN(len(w.bundles)), accepted: map[string]time.Time{}, dropped: map[string]bool{}, slow: w.spec.WaitForVerifiers && w.chance(20)}
 	w.pods = append(w.pods, p)

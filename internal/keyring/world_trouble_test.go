@@ -214,6 +214,9 @@ func (w *world) edit() {
 func (w *world) recreate() {
 	w.note("the object is made anew")
 	w.garbled, w.history, w.snapshot = false, nil, nil
+	if !w.kind.byKID { // a bundle of the earlier object could name the generation of the new one
+		w.paused = nil
+	}
 	w.state.set(nil)
 	w.export.set(Export{})
 	w.status.set(Witness{})
