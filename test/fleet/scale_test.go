@@ -5,6 +5,8 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,11 +16,21 @@ import (
 	"gatepost.dev/gatepost/test/fleet"
 )
 
+// onlyPods in the environment chooses one size, to look into it.
+const onlyPods = "FLEET_PODS"
+
 // What a rotation costs the controller, by the number of pods.
 func TestARotationCostsNoMoreThanLinearlyInPods(t *testing.T) {
 	sizes, lifetime, limit := []int{50, 250}, 6*time.Second, 3*time.Minute
 	if soak() > 1 {
 		sizes, lifetime, limit = []int{50, 500, 5000}, time.Minute, 20*time.Minute
+	}
+	if only := os.Getenv(onlyPods); only != "" {
+		n, err := strconv.Atoi(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = []int{n}
 	}
 	var first float64
 	for _, pods := range sizes {

@@ -72,12 +72,12 @@ func (v *verifier) judge(ctx context.Context, jws string, now time.Time) (token.
 	return outcome, true
 }
 
-// note keeps when a key was last accepted, to the minute.
+// note keeps when a key was last accepted, to the second.
 func (v *verifier) note(kid string, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if minute := now.UTC().Truncate(time.Minute); v.running && minute.After(v.accepted[kid]) {
-		v.accepted[kid] = minute
+	if second := now.UTC().Truncate(time.Second); v.running && second.After(v.accepted[kid]) {
+		v.accepted[kid] = second
 	}
 }
 
