@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,7 +194,13 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 		owner: w.policy, kind: v1alpha1.KindAgentAuthPolicy, name: v1alpha1.BundleName(w.policy.Name),
 		component: v1alpha1.ComponentBundle, data: plan.data,
 	}
-	return view, secret.apply(ctx, r.client, w.last.secret)
+	if err := secret.apply(ctx, r.client, w.last.secret); err != nil {
+		return view, err
+	}
+	if plan.file.Revision != w.last.revision() { // keys wait for their bundles
+		r.switchboard.keys.ring(0, w.policy.Namespace, slices.Collect(maps.Keys(plan.file.SigningKeys))...)
+	}
+	return view, nil
 }
 
 const ackKeyBytes = 32

@@ -16,12 +16,12 @@ import (
 	"gatepost.dev/gatepost/internal/keyring"
 )
 
-// sidecarPod is a pod of the bundle of policy chat whose sidecar has started.
-func sidecarPod(name string, told int64) corev1.Pod {
+// sidecarPod is the pod a of the bundle of policy chat whose sidecar has started.
+func sidecarPod(told int64) corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, UID: types.UID(name), Annotations: map[string]string{v1alpha1.AnnotationBundleRevision: fmt.Sprint(told)},
+			Name: "a", UID: "a", Annotations: map[string]string{v1alpha1.AnnotationBundleRevision: fmt.Sprint(told)},
 		},
 		Spec: corev1.PodSpec{
 			InitContainers: []corev1.Container{{Name: v1alpha1.ContainerName, RestartPolicy: &always}},
@@ -69,7 +69,7 @@ func TestWhatPodsSayOfTheRevision(t *testing.T) {
 			t.Parallel()
 			w := policyWorld{
 				policy: &v1alpha1.AgentAuthPolicy{ObjectMeta: metav1.ObjectMeta{Name: "chat"}},
-				pods:   []corev1.Pod{sidecarPod("a", test.told)},
+				pods:   []corev1.Pod{sidecarPod(test.told)},
 				last:   written{file: &keyring.File{Revision: bundled}},
 				from:   sources{keys: map[string]signingSource{"k": {behind: test.behind}}},
 			}
@@ -94,7 +94,7 @@ func TestWhatPodsSayOfTheRevision(t *testing.T) {
 func TestWhichPodsAreAsked(t *testing.T) {
 	t.Parallel()
 	edit := func(edit func(*corev1.Pod)) corev1.Pod {
-		pod := sidecarPod("a", 7)
+		pod := sidecarPod(7)
 		edit(&pod)
 		return pod
 	}
@@ -103,8 +103,8 @@ func TestWhichPodsAreAsked(t *testing.T) {
 		pod  corev1.Pod
 		want string
 	}{
-		"one that mounts the bundle": {sidecarPod("a", 7), at + " told"},
-		"one that was not told":      {sidecarPod("a", 6), at},
+		"one that mounts the bundle": {sidecarPod(7), at + " told"},
+		"one that was not told":      {sidecarPod(6), at},
 		"one that is not ready":      {edit(func(p *corev1.Pod) { p.Status.InitContainerStatuses[0].Ready = false }), at + " told"},
 		"one whose sidecar ended": {edit(func(p *corev1.Pod) {
 			p.Status.InitContainerStatuses[0] = corev1.ContainerStatus{Name: "gatepost", RestartCount: 1}
