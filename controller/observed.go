@@ -117,24 +117,34 @@ func (w keyWorld) memory() keyring.Memory {
 	witnesses := []keyring.Witness{own}
 	for _, c := range w.carriers {
 		witnesses = append(witnesses, keyring.Witness{Generation: c.generation, Keys: c.keys, Live: c.kids()})
-		for _, answer := range c.report.Answers {
-			witnesses = append(witnesses, c.testimony(w.key.Name, answer.State)...)
-		}
+		witnesses = append(witnesses, c.testimonies(w.key.Name)...)
 	}
 	return keyring.Recall(witnesses...)
 }
 
+// testimonies are what the sidecars remember. Thousands say the same.
+func (c carrier) testimonies(key string) []keyring.Witness {
+	var distinct []keyring.Witness
+	for _, answer := range c.report.Answers {
+		one := c.testimony(key, answer.State)
+		known := slices.ContainsFunc(distinct, func(other keyring.Witness) bool {
+			return one.Ahead == other.Ahead && one.Generation == other.Generation &&
+				slices.Equal(one.Live, other.Live) && slices.Equal(one.Revoked, other.Revoked)
+		})
+		if !known {
+			distinct = append(distinct, one)
+		}
+	}
+	return distinct
+}
+
 // testimony is what one sidecar remembers: revocations, and which keys were live
 // if it is ahead of its bundle. One that is merely late is no witness of that.
-func (c carrier) testimony(key string, state bundle.State) []keyring.Witness {
-	ahead := state.Revision > c.revision && state.Revision < maxTrusted
-	switch {
-	case ahead:
-		return []keyring.Witness{{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}}
-	case len(state.Revoked[key]) > 0:
-		return []keyring.Witness{{Revoked: state.Revoked[key]}}
+func (c carrier) testimony(key string, state bundle.State) keyring.Witness {
+	if state.Revision > c.revision && state.Revision < maxTrusted {
+		return keyring.Witness{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}
 	}
-	return nil
+	return keyring.Witness{Revoked: state.Revoked[key]}
 }
 
 // accepted is when tokens of each key were last accepted; nil when no bundle
