@@ -44,10 +44,7 @@ func (a *Agent) Careless(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("waiting for the careless agent to fail: %w", err), a.whatIsWrong(ctx))
 	}
-	said, err := a.Kubectl(ctx, "-n", a.Namespace, "logs", pod.Name, "-c", "agent", "--previous", "--tail=20")
-	if err != nil {
-		said, err = a.Kubectl(ctx, "-n", a.Namespace, "logs", pod.Name, "-c", "agent", "--tail=20")
-	}
+	said, err := a.lastWords(ctx, pod.Name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the careless agent's log: %w", err)
 	}
@@ -60,6 +57,22 @@ func (a *Agent) Careless(ctx context.Context) ([]Finding, error) {
 		found(strings.Contains(said, "address already in use"), "the careless agent's log", lineWith(said, "address already in use")),
 		found(!ready(pod), "the careless pod", describe(pod)),
 	), nil
+}
+
+// lastWords waits for the log of an agent that failed: its container may just be
+// starting again, and have said nothing yet.
+func (a *Agent) lastWords(ctx context.Context, pod string) (said string, err error) {
+	err = Eventually(ctx, time.Minute, func(ctx context.Context) error {
+		said, err = a.Kubectl(ctx, "-n", a.Namespace, "logs", pod, "-c", "agent", "--previous", "--tail=20")
+		if err != nil || said == "" {
+			said, err = a.Kubectl(ctx, "-n", a.Namespace, "logs", pod, "-c", "agent", "--tail=20")
+		}
+		if err == nil && said == "" {
+			return errors.New("the log is empty")
+		}
+		return err
+	})
+	return said, err
 }
 
 // adviceForCareless waits for the policy's condition and an event to name the
