@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -48,9 +49,7 @@ func newWorld(t *testing.T) world {
 		t.Fatalf("controller-runtime's registry is a %T, which does not say what it has", metrics.Registry)
 	}
 	for _, more := range []map[string][]string{reference.Registered(runtime), apiServer} {
-		for name, labels := range more {
-			w.labels[name] = labels
-		}
+		maps.Copy(w.labels, more)
 	}
 	w.sources = sources(t)
 	return w
