@@ -176,13 +176,13 @@ func (w *world) converge() {
 		w.imports.Next, w.unreadable = nil, false
 		w.hurry(w.newValue())
 	}
-	for len(w.pods) < len(w.bundles) {
-		w.startPod()
-	}
 	for _, p := range w.pods {
 		p.mute, p.at, p.slow = time.Time{}, w.now, false
 	}
 	for range 60 {
+		if len(w.pods) < len(w.bundles) {
+			w.startPod()
+		}
 		for _, s := range w.signers {
 			s.mute = time.Time{}
 			w.read(s)
