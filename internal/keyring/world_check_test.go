@@ -134,7 +134,7 @@ func (w *world) checkBundle(i int, before, after *file) {
 		}
 	}
 	for _, m := range after.mats {
-		if w.tokens[m].banned {
+		if banned := w.tokens[m].banned; banned > 0 && after.generation >= banned {
 			w.violate("the value %d was revoked, and is accepted again", m)
 		}
 	}

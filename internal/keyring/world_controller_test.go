@@ -171,7 +171,7 @@ func (w *world) write(v view, res Result) {
 	if !reflect.DeepEqual(told, w.status.value) && w.status.put(told, v.version.status) {
 		for _, kid := range told.Revoked {
 			if m, asked := w.revoking[kid]; asked && w.spec.Imported {
-				w.tokens[m].banned = true
+				w.tokens[m].banned = told.Generation
 				delete(w.revoking, kid)
 			}
 		}

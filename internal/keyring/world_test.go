@@ -66,7 +66,7 @@ type mat struct {
 	expires time.Time // of the youngest
 	lenient bool      // verifiers may not have it yet: it signed in haste
 	excused bool      // its tokens may be refused: revoked, or lost with a restore
-	banned  bool      // a value that was revoked, as the status says
+	banned  int64     // the generation in which the status said that the value is revoked
 }
 
 // object is a stored object with its version.

@@ -222,7 +222,7 @@ func (w *world) recreate() {
 	w.status.set(Witness{})
 	w.spec.RevokeKey, w.spec.ConfirmSigner = "", ""
 	for i := range w.tokens {
-		w.tokens[i].excused, w.tokens[i].banned = true, false
+		w.tokens[i].excused, w.tokens[i].banned = true, 0
 	}
 	w.revoking = map[string]int{}
 }
@@ -344,7 +344,9 @@ func (w *world) hurry(value Octets) {
 	t.lenient = true
 	if s := w.state.value; s != nil {
 		known := run{state: s}
-		t.banned = t.banned && known.isRevoked(known.mark(value)) // else it comes back after its mark was lost
+		if !known.isRevoked(known.mark(value)) {
+			t.banned = 0 // it comes back after its mark was lost
+		}
 	}
 }
 
