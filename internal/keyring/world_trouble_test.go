@@ -255,7 +255,7 @@ func (w *world) restore(s *snapshot) {
 	kept := map[int]bool{}
 	for _, k := range s.state.VerifyKeys() {
 		m := w.matOf(k)
-		kept[m] = true
+		kept[m] = !slices.ContainsFunc(s.bundles, func(f *file) bool { return !f.has(m) })
 		for _, p := range w.pods {
 			if p.file != nil && p.file.generation == newest && newest > s.state.Generation && !p.file.has(m) {
 				kept[m] = false
