@@ -50,14 +50,10 @@ func TestAFleetTakesUpARotation(t *testing.T) {
 		return ""
 	})
 	sending()
-	counts := f.Counts()
-	if len(counts.Violations) > 0 && counts.Refused > 0 {
-		t.Logf("without acknowledgements: %q", counts.Violations)
-	}
-	if counts.Accepted == 0 || counts.Deliveries < 40 {
+	held(t, f)
+	if counts := f.Counts(); counts.Accepted == 0 || counts.RemovedRefused == 0 || counts.Questions < 40 || counts.Deliveries < 40 {
 		t.Errorf("the test shows little: %+v", counts)
 	}
-	t.Logf("%+v", counts)
 }
 
 // send sends traffic until the returned function is called.

@@ -111,6 +111,7 @@ func get(url string) ([]byte, error) {
 // cost is what a process has used since it began.
 type cost struct {
 	at       time.Time
+	took     time.Duration // of a rotation
 	cpu      time.Duration
 	apiCalls float64
 	byMethod map[string]float64

@@ -32,16 +32,20 @@ func TestARotationCostsNoMoreThanLinearlyInPods(t *testing.T) {
 		}
 		sizes = []int{n}
 	}
-	var first float64
+	var first cost
 	for _, pods := range sizes {
 		t.Run(fmt.Sprint(pods), func(t *testing.T) {
 			used := rotateOnce(t, pods, lifetime, limit)
-			perPod := used.apiCalls / float64(pods)
-			if first == 0 {
-				first = perPod
+			if first.apiCalls == 0 {
+				first = used
 			}
-			if perPod > first*1.2+1 {
-				t.Errorf("%.1f API calls per pod, with %d pods it was %.1f", perPod, sizes[0], first)
+			more := float64(pods) / float64(sizes[0])
+			name := fmt.Sprintf("fleet_%d_pods_", pods)
+			figure(name+"api_calls_per_pod_ratio", ratio(used.apiCalls, first.apiCalls*more), "ratio")
+			figure(name+"cpu_per_pod_ratio", ratio(used.cpu.Seconds(), first.cpu.Seconds()*more), "ratio")
+			figure(name+"rotation_per_pod_ratio", ratio(used.took.Seconds(), first.took.Seconds()*more), "ratio")
+			if used.apiCalls > 1.2*more*first.apiCalls {
+				t.Errorf("%.0f API calls, with %d pods it was %.0f", used.apiCalls, sizes[0], first.apiCalls)
 			}
 			if used.peak > 300 {
 				t.Errorf("the controller took %.0f MB, want at most 300", used.peak)
@@ -49,6 +53,9 @@ func TestARotationCostsNoMoreThanLinearlyInPods(t *testing.T) {
 		})
 	}
 }
+
+// ratio is what something cost over what it would have in proportion.
+func ratio(is, linear float64) string { return fmt.Sprintf("%.2f", is/linear) }
 
 // rotateOnce rotates one key under a controller of its own, and returns what
 // that cost.
@@ -82,9 +89,9 @@ func rotateOnce(t *testing.T, pods int, lifetime, limit time.Duration) cost {
 	after := program.cost(t)
 	sending()
 	held(t, f)
-	used := cost{cpu: after.cpu - before.cpu, apiCalls: after.apiCalls - before.apiCalls, peak: after.peak}
+	used := cost{took: after.at.Sub(before.at), cpu: after.cpu - before.cpu, apiCalls: after.apiCalls - before.apiCalls, peak: after.peak}
 	name := fmt.Sprintf("fleet_%d_pods_", pods)
-	figure(name+"rotation", fmt.Sprintf("%.1f", after.at.Sub(before.at).Seconds()), "s")
+	figure(name+"rotation", fmt.Sprintf("%.1f", used.took.Seconds()), "s")
 	figure(name+"cpu_per_rotation", fmt.Sprintf("%.2f", used.cpu.Seconds()), "s")
 	figure(name+"api_calls_per_rotation", used.apiCalls, "calls")
 	figure(name+"rss_peak", fmt.Sprintf("%.0f", used.peak), "MB")
