@@ -119,12 +119,11 @@ func (b *bench) wantFinding(want FindingKind) *bench {
 	return b
 }
 
-func (b *bench) wantNoFinding(unwanted FindingKind) *bench {
+func (b *bench) wantNoFinding(unwanted FindingKind) {
 	b.t.Helper()
 	if slices.ContainsFunc(b.last.Findings, func(f Finding) bool { return f.Kind == unwanted }) {
 		b.t.Fatalf("at +%s want no finding %s, got %v", b.now.Sub(day), unwanted, b.last.Findings)
 	}
-	return b
 }
 
 func (b *bench) wantLagging(names ...string) *bench {

@@ -19,8 +19,8 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
 		in, has := bundled[k.KID]
-		replaced := edited && has && !(len(in.K) > 0 && bytes.Equal(in.K, k.Value))
-		return replaced || !has && !slices.Contains(memory.Live, k.KID)
+		believed := len(in.K) > 0 && bytes.Equal(in.K, k.Value)
+		return edited && has && !believed || !has && !slices.Contains(memory.Live, k.KID)
 	})
 	for i := range r.state.Keys {
 		r.demote(&r.state.Keys[i])

@@ -75,14 +75,20 @@ func (r *run) over(k Key) bool {
 		}
 		return false
 	}
-	if r.spec.WaitForVerifiers && len(r.silent()) > 0 {
+	return !r.spec.WaitForVerifiers || r.proven(k, end)
+}
+
+// proven reports whether it is known, and not only not known otherwise, that
+// nobody needs a key whose clock was over at end.
+func (r *run) proven(k Key, end time.Time) bool {
+	if len(r.silent()) > 0 {
 		r.held = true
 		if !r.now.Before(end.Add(r.spec.VerifierTimeout)) {
 			r.find(VerifiersLagging, k.KID)
 		}
 		return false
 	}
-	return !r.spec.WaitForVerifiers || len(r.obs.Verifiers) > 0 && r.takenUp(k)
+	return len(r.obs.Verifiers) > 0 && r.takenUp(k)
 }
 
 // returns reports whether an imported key signs again by now, or will; it may

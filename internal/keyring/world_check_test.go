@@ -99,24 +99,25 @@ func (w *world) excuse(kid string) {
 
 // count notes what happened, and holds a key that begins to sign to who has it.
 func (w *world) count(v view, e Event, revoked bool) {
-	switch e.Kind {
-	case EventRemoved:
+	if e.Kind == EventRemoved {
 		w.figures.removals++
-	case EventActivated:
-		w.figures.rotations++
-		i := slices.IndexFunc(w.state.value.Keys, func(k Key) bool { return k.KID == e.KID })
-		m := w.mat(w.state.value.Keys[i].Value)
-		if w.spec.Imported {
-			return
-		}
-		if revoked || urgent(v.state, e.KID) {
-			w.tokens[m].lenient = true
-			return
-		}
-		for _, p := range w.pods {
-			if p.file != nil && !p.file.has(m) {
-				w.violate("key %s signs before %s has it", e.KID, p.name)
-			}
+	}
+	if e.Kind != EventActivated {
+		return
+	}
+	w.figures.rotations++
+	i := slices.IndexFunc(w.state.value.Keys, func(k Key) bool { return k.KID == e.KID })
+	m := w.mat(w.state.value.Keys[i].Value)
+	switch {
+	case w.spec.Imported:
+		return
+	case revoked || urgent(v.state, e.KID):
+		w.tokens[m].lenient = true
+		return
+	}
+	for _, p := range w.pods {
+		if p.file != nil && !p.file.has(m) {
+			w.violate("key %s signs before %s has it", e.KID, p.name)
 		}
 	}
 }

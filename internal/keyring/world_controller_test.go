@@ -51,6 +51,7 @@ func (w *world) look() view {
 			v.state = v.state.clone()
 			v.state.Edited = false
 		}
+	default:
 	}
 	return v
 }

@@ -212,7 +212,9 @@ func (w *world) poll() {
 	}
 	for _, p := range w.pods {
 		if !w.restored && (w.now.Before(p.mute) || w.chance(5) && !w.calm) {
-			l.answers[p] = l.answers[p]
+			if _, known := l.answers[p]; !known {
+				l.answers[p] = answer{}
+			}
 			continue
 		}
 		l.answers[p] = answer{w.now, p.file}

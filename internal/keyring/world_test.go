@@ -200,6 +200,7 @@ func (w *world) choose() {
 		w.spec.RetireAfter = 5 * time.Minute
 	case prePublishTooShort:
 		w.spec.PrePublish = 10 * time.Second
+	default:
 	}
 }
 
