@@ -26,6 +26,7 @@ import (
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/controller"
+	"gatepost.dev/gatepost/test/fleet"
 )
 
 // convergesWithin is how soon after a restart everything rests on one key again.
@@ -44,14 +45,14 @@ type story struct {
 func stories() map[string]story {
 	return map[string]story{
 		"rotation": {
-			key:   func(namespace string) *v1alpha1.SigningKey { return quickKey(namespace, "tokens") },
-			lanes: 8, reads: 16,
+			key:   waitingKey,
+			lanes: 6, reads: 12,
 			begins: func(t *testing.T, run *lane) {
 				annotate(t, run.key, v1alpha1.AnnotationRotateNow, rand.Text())
 			},
 		},
 		"revocation": {
-			key:   func(namespace string) *v1alpha1.SigningKey { return quickKey(namespace, "tokens") },
+			key:   waitingKey,
 			lanes: 3, reads: 8,
 			begins: func(t *testing.T, run *lane) {
 				annotate(t, run.key, v1alpha1.AnnotationRevokeKey, run.witness.activeKID())
@@ -73,6 +74,13 @@ func stories() map[string]story {
 			},
 		},
 	}
+}
+
+// waitingKey is a key that is used and removed by proof, as is the default.
+func waitingKey(namespace string) *v1alpha1.SigningKey {
+	key := quickKey(namespace, "tokens")
+	key.Spec.Rotation.WaitForVerifiers = nil
+	return key
 }
 
 // soak is the factor of GATEPOST_SOAK.
@@ -156,24 +164,32 @@ func faultsOf(calls []string, reads int) []fault {
 	return atWrites
 }
 
-// lane is one key set, two policies that verify with it, a guarded pod of each,
-// and the controller that looks after them.
+// lane is one key set, two policies that verify with it, guarded pods of each, a
+// signer that sends its tokens to them all the time, and the controller that
+// looks after them.
 type lane struct {
+	fleet    *fleet.Fleet
+	signer   *fleet.Signer // nil where nothing is exported
 	key      *v1alpha1.SigningKey
 	policies []*v1alpha1.AgentAuthPolicy
 	witness  *witness
 	link     *link
+	launch   func(t *testing.T, over *link) (stop func())
 	stop     func()
+	torn     bool // the exported Secret was torn by hand
 
-	killed  map[string]int // by call
-	took    []time.Duration
-	elapsed time.Duration
+	killed map[string]int // by call
+	took   []time.Duration
 }
 
 func newLane(t *testing.T, s story) *lane {
 	t.Helper()
 	ns := quietNamespace(t)
 	run := &lane{key: s.key(ns), killed: map[string]int{}, stop: func() {}}
+	run.launch = func(t *testing.T, over *link) func() {
+		t.Helper()
+		return runController(t, over, controller.Config{WatchNamespaces: []string{ns}})
+	}
 	run.witness = observe(t, run.key)
 	t.Cleanup(func() { run.stop() })
 	run.start(t)
@@ -183,15 +199,70 @@ func newLane(t *testing.T, s story) *lane {
 	create(t, run.key)
 	for _, name := range []string{"chat", "tools"} {
 		p := policyFor(ns, name)
-		pod := chatPod(ns, name+"-1", name)
-		pod.Labels["app"] = name
 		create(t, p)
-		create(t, pod)
-		sidecarIs(t, pod, serving())
 		run.policies = append(run.policies, p)
 	}
+	run.guard(t)
 	run.settle(t, "at first", "", 2)
 	return run
+}
+
+// podsOfALane is how many pods each policy guards.
+const podsOfALane = 2
+
+// guard starts the pods and lets the signer send tokens to them until the test
+// ends, when none may have been refused.
+func (run *lane) guard(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	f, err := fleet.New(ctx, fleet.Options{
+		Config: world.cluster.Config, Namespace: run.key.Namespace, Image: sidecarImage,
+		Told: fleet.Span{Min: 50 * time.Millisecond, Max: 400 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.fleet = f
+	var sending sync.WaitGroup
+	t.Cleanup(func() {
+		stop()
+		sending.Wait()
+		run.judge(t)
+	})
+	limited, enough := context.WithTimeout(ctx, patience)
+	defer enough()
+	for _, p := range run.policies {
+		if _, err := f.Add(limited, p.Name, podsOfALane); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if run.key.Spec.ExportTo == nil {
+		return
+	}
+	signer, err := f.Signer(limited, run.key.Spec.ExportTo.SecretName, string(run.key.Spec.Algorithm), fleet.Span{Max: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.signer = signer
+	for _, p := range run.policies {
+		sending.Go(func() {
+			if err := f.Send(ctx, fleet.Traffic{Signer: signer, Policy: p.Name, Every: 200 * time.Millisecond}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// judge says what the pods saw that must not be.
+func (run *lane) judge(t *testing.T) {
+	t.Helper()
+	counts := run.fleet.Counts()
+	for _, violation := range counts.Violations {
+		if run.torn && strings.Contains(violation, "reading the exported key") {
+			continue // the signer goes on with the key that it has
+		}
+		t.Errorf("%s: %s", run.key.Namespace, violation)
+	}
 }
 
 // quietNamespace is one that is made and deleted without a kubectl.
@@ -219,7 +290,7 @@ func (run *lane) start(t *testing.T) {
 	t.Helper()
 	run.link = newLink()
 	run.link.arm(fault{}) // for the calls, should it not settle
-	run.stop = runController(t, run.link, controller.Config{WatchNamespaces: []string{run.key.Namespace}})
+	run.stop = run.launch(t, run.link)
 }
 
 // runController runs a controller with the chart's rights and short margins over
@@ -233,7 +304,10 @@ func runController(t *testing.T, over *link, cfg controller.Config) (stop func()
 		return over
 	})
 	cfg.SidecarImage, cfg.MetricsAddress, cfg.HealthAddress = sidecarImage, "0", "0"
-	cfg.MinPrePublish, cfg.RetireMargin, cfg.Registerer = time.Second, 2*time.Second, prometheus.NewRegistry()
+	cfg.MinPrePublish, cfg.RetireMargin = time.Second, 2*time.Second
+	if cfg.Registerer == nil {
+		cfg.Registerer = prometheus.NewRegistry()
+	}
 	mgr, err := controller.New(config, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -287,10 +361,23 @@ func (run *lane) settle(t *testing.T, after, before string, bundles int) (restar
 			return restarted
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: after %s: %s; since it was armed it sent %q", after, convergesWithin, missing, run.link.sent())
+			sent := run.link.sent()
+			t.Fatalf("%s: after %s: %s; %s; the last it sent: %q", after, convergesWithin, missing, run.pods(), sent[max(0, len(sent)-12):])
 		}
 		run.witness.pause(run.link.died)
 	}
+}
+
+// pods says how the pods fare.
+func (run *lane) pods() string {
+	text := fmt.Sprintf("%+v", run.fleet.Counts())
+	if run.signer != nil {
+		text += ", signing with " + run.signer.KID()
+	}
+	for _, pod := range run.fleet.Pods("") {
+		text += fmt.Sprintf(", %s has revision %d", pod.Name, pod.Revision())
+	}
+	return text
 }
 
 // revive starts another controller if the last one has died.
@@ -309,13 +396,13 @@ func (run *lane) revive(t *testing.T) bool {
 func (run *lane) unsettled(t *testing.T, before string, bundles int) string {
 	t.Helper()
 	kid, missing := run.witness.settledOn(before)
-	if missing != "" || run.witness.bundleCount() != bundles {
-		return missing + ", of the bundles"
-	}
 	if err := world.api.Get(t.Context(), client.ObjectKeyFromObject(run.key), run.key); err != nil {
 		return err.Error()
 	}
 	status := run.key.Status
+	if missing != "" || run.witness.bundleCount() != bundles {
+		return fmt.Sprintf("%s, in %d bundles; the status says %+v of %+v", missing, run.witness.bundleCount(), meta.FindStatusCondition(status.Conditions, rotating), status.Keys)
+	}
 	for kind, want := range map[string]string{ready: v1alpha1.ReasonReady, rotating: v1alpha1.ReasonIdle} {
 		if got := meta.FindStatusCondition(status.Conditions, kind); got == nil || got.Reason != want {
 			return fmt.Sprintf("%s is %+v, want %s; %s is active since the last change", kind, got, want, kid)
@@ -331,6 +418,9 @@ func (run *lane) unsettled(t *testing.T, before string, bundles int) string {
 		if missing := has(p.Status.Conditions, programmed, yes, v1alpha1.ReasonProgrammed); missing != "" {
 			return p.Name + ": " + missing
 		}
+		if revision := run.witness.revisionOf(v1alpha1.BundleName(p.Name)); p.Status.BundleRevision != revision {
+			return fmt.Sprintf("%s: the status is of revision %d, the bundle of %d", p.Name, p.Status.BundleRevision, revision)
+		}
 	}
 	return ""
 }
@@ -339,6 +429,7 @@ func (run *lane) unsettled(t *testing.T, before string, bundles int) string {
 func tell(t *testing.T, name string, counted int, runs []*lane) {
 	t.Helper()
 	killed, kinds, versions := 0, map[string]int{}, 0
+	var accepted, refused int64
 	var took []time.Duration
 	for _, run := range runs {
 		for at, n := range run.killed {
@@ -347,17 +438,21 @@ func tell(t *testing.T, name string, counted int, runs []*lane) {
 		}
 		took = append(took, run.took...)
 		versions += run.witness.versionCount()
+		accepted += run.fleet.Counts().Accepted
+		refused += run.fleet.Counts().Refused
 	}
 	slices.Sort(took)
 	for _, at := range slices.Sorted(maps.Keys(kinds)) {
 		t.Logf("killed %d times at %s", kinds[at], at)
 	}
-	if killed == 0 {
-		t.Fatal("no controller was killed: the test shows nothing")
+	if killed == 0 || accepted == 0 && runs[0].signer != nil {
+		t.Fatalf("%d controllers were killed and %d tokens sent: the test shows nothing", killed, accepted)
 	}
 	t.Logf("figure: killed_%s_calls %d calls", name, counted)
 	t.Logf("figure: killed_%s_at %d calls", name, killed)
 	t.Logf("figure: killed_%s_versions_checked %d secrets", name, versions)
+	t.Logf("figure: killed_%s_tokens_accepted %d tokens", name, accepted)
+	t.Logf("figure: killed_%s_valid_tokens_refused %d tokens", name, refused)
 	t.Logf("figure: killed_%s_converged_median %.1f s", name, took[len(took)/2].Seconds())
 	t.Logf("figure: killed_%s_converged_worst %.1f s", name, took[len(took)-1].Seconds())
 }

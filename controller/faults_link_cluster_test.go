@@ -17,6 +17,9 @@ type fault struct {
 }
 
 func (f fault) String() string {
+	if f.call == "" {
+		return "no fault"
+	}
 	if f.late {
 		return fmt.Sprintf("%s, number %d, its answer lost", f.call, f.nth)
 	}

@@ -32,7 +32,7 @@ type witness struct {
 	export   string                  // current.kid
 	bundles  map[string]keyring.File // by name of the Secret
 	gone     map[string]bool         // "bundle kid" that a bundle once held
-	mine     map[string]bool         // resource versions that the test wrote itself
+	mine     map[string]bool         // Secrets whose next version is the test's own doing
 	versions int
 	problems []string
 	changed  chan struct{} // closed and replaced with each version
@@ -58,7 +58,7 @@ func observe(t *testing.T, key *v1alpha1.SigningKey) *witness {
 	go func() {
 		defer close(ended)
 		for event := range stream.ResultChan() {
-			w.see(event, time.Now())
+			w.see(event)
 		}
 	}()
 	t.Cleanup(func() {
@@ -82,15 +82,23 @@ func (w *witness) finding(format string, args ...any) {
 	w.problems = append(w.problems, w.key.Namespace+": "+fmt.Sprintf(format, args...))
 }
 
-// written says that a version is the test's own doing, which binds nobody.
-func (w *witness) written(secret *corev1.Secret) {
+// forgive says that the next version of a Secret is the test's own doing, which
+// binds nobody.
+func (w *witness) forgive(secret string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mine[secret.ResourceVersion] = true
+	w.mine[secret] = true
+}
+
+// has says whether a key is in a phase.
+func (w *witness) has(phase keyring.Phase) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state != nil && slices.ContainsFunc(w.state.Keys, func(k keyring.Key) bool { return k.Phase == phase })
 }
 
 // see takes one version of a Secret.
-func (w *witness) see(event watch.Event, at time.Time) {
+func (w *witness) see(event watch.Event) {
 	secret, ok := event.Object.(*corev1.Secret)
 	if !ok {
 		return
@@ -102,10 +110,11 @@ func (w *witness) see(event watch.Event, at time.Time) {
 		delete(w.bundles, secret.Name)
 		secret = &corev1.Secret{ObjectMeta: secret.ObjectMeta}
 	}
-	mine := w.mine[secret.ResourceVersion]
+	mine := w.mine[secret.Name]
+	delete(w.mine, secret.Name)
 	switch {
 	case secret.Name == v1alpha1.StateName(w.key.Name):
-		w.seeState(secret, mine, at)
+		w.seeState(secret, mine, time.Now())
 	case strings.HasSuffix(secret.Name, v1alpha1.BundleSuffix):
 		w.seeBundle(secret, mine)
 	case w.key.Spec.ExportTo != nil && secret.Name == w.key.Spec.ExportTo.SecretName:
@@ -272,6 +281,13 @@ func (w *witness) bundleCount() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.bundles)
+}
+
+// revisionOf is the revision of a bundle.
+func (w *witness) revisionOf(bundle string) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bundles[bundle].Revision
 }
 
 // versionCount is how many versions of Secrets it has looked at.

@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -53,7 +54,7 @@ func TestNamesInTheCodeAreDocumented(t *testing.T) {
 }
 
 var (
-	namedTest  = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)`")
+	namedTest  = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz)\\w+)`")
 	namedGroup = regexp.MustCompile("`corpus/([\\w-]+)`")
 	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 )
@@ -75,6 +76,12 @@ func TestHardeningNamesItsTests(t *testing.T) {
 		named["corpus/"+match[1]] = true
 		if len(files(t, "test/attack/corpus/"+match[1]+".txtar")) == 0 {
 			t.Errorf("docs/hardening.md names corpus/%s, which is not there", match[1])
+		}
+	}
+	for i := range 18 { // threats of the cluster: docs/hardening.md has a row for each
+		row := fmt.Sprintf("| K%d ", i+1)
+		if at := strings.Index(page, row); at < 0 || !namedTest.MatchString(strings.SplitN(page[at:], "\n", 2)[0]) {
+			t.Errorf("docs/hardening.md shows nothing against K%d", i+1)
 		}
 	}
 	for _, path := range files(t, "test/attack/corpus/*.txtar") {

@@ -1,0 +1,229 @@
+//go:build cluster
+
+package controller_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// program builds cmd/controller once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gatepost-controller-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "controller")
+	if out, err := exec.Command("go", "build", "-o", path, "gatepost.dev/gatepost/cmd/controller").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the controller: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// built is the path of the controller's program.
+func built(t *testing.T) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// gateway stands between a controller's process and the API server, and counts
+// and fails calls as a link does.
+func gateway(t *testing.T, over *link) (kubeconfig string) {
+	t.Helper()
+	config := rest.CopyConfig(world.cluster.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over.next = transport
+	target, err := url.Parse(config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     over,
+		FlushInterval: -1, // watches
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	file := clientcmdapi.Config{
+		CurrentContext: "test",
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test"}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: server.URL}},
+	}
+	if err := clientcmd.WriteToFile(file, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return kubeconfig
+}
+
+// controllerProcess is the built program.
+type controllerProcess struct {
+	cmd   *exec.Cmd
+	log   *bytes.Buffer
+	ended chan struct{}
+}
+
+// launch starts the program over a link.
+func launch(t *testing.T, over *link, namespace string, flags ...string) *controllerProcess {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	p := &controllerProcess{log: &bytes.Buffer{}, ended: make(chan struct{})}
+	p.cmd = exec.Command(built(t), append([]string{
+		"--sidecar-image=" + sidecarImage, "--namespace=" + ownNamespace, "--watch-namespaces=" + namespace,
+		"--min-pre-publish=1s", "--retire-margin=2s", "--metrics-address=0", "--health-address=0", "--webhook-port=" + port,
+	}, flags...)...)
+	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+gateway(t, over))
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // it is killed
+	}()
+	return p
+}
+
+// kill ends the process with SIGKILL.
+func (p *controllerProcess) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// end asks the process to end, so that its lease is free at once.
+func (p *controllerProcess) end() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.kill()
+	}
+}
+
+// processKills is how often CI kills the program.
+const processKills = 4
+
+// The program itself, rather than a part of it, is ended by SIGKILL at random
+// calls of a rotation.
+func TestTheProgramIsKilledAtRandomCalls(t *testing.T) {
+	alone(t)
+	s := stories()["rotation"]
+	run := newLane(t, s)
+	run.stop()
+	run.launch = func(t *testing.T, over *link) func() {
+		p := launch(t, over, run.key.Namespace)
+		go func() {
+			select {
+			case <-over.died:
+				_ = p.cmd.Process.Kill()
+			case <-p.ended:
+			}
+		}()
+		return func() {
+			over.cut()
+			p.kill()
+		}
+	}
+	run.start(t)
+	run.play(t, s, fault{})
+	faults := faultsOf(run.link.sent(), 1<<20)
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	for range processKills * soak() {
+		run.play(t, s, faults[random.IntN(len(faults))])
+	}
+	tell(t, "program", len(faults)/2, []*lane{run})
+}
+
+// The program is stopped by SIGSTOP while it leads, for longer than its lease.
+// Another takes over and rotates; then the first goes on, and ends itself.
+func TestAStoppedLeaderDoesNoHarm(t *testing.T) {
+	alone(t)
+	s := stories()["rotation"]
+	run := newLane(t, s)
+	run.stop()
+	first := launch(t, newLink(), run.key.Namespace, "--leader-elect")
+	defer first.kill()
+	holder := leader(t, "")
+	second := launch(t, newLink(), run.key.Namespace, "--leader-elect")
+	defer second.end()
+	before := run.witness.activeKID()
+	run.link = newLink() // the processes have their own, which nothing cuts
+	s.begins(t, run)
+	for run.witness.activeKID() == before { // in the middle of it
+		run.witness.pause(nil)
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	leader(t, holder)
+	run.settle(t, "under the second leader", before, len(run.policies))
+	run.play(t, s, fault{})
+	settled := run.said(t)
+	if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-first.ended:
+	case <-time.After(patience):
+		t.Error("the first leader goes on although it has lost the lease")
+	}
+	if now := run.said(t); now != settled {
+		t.Errorf("the stopped leader changed\n%s\nto\n%s", settled, now)
+	}
+	for _, problem := range run.witness.findings() {
+		t.Error(problem)
+	}
+}
+
+// leader waits for a leader other than the one given.
+func leader(t *testing.T, other string) (holder string) {
+	t.Helper()
+	eventually(t, func() string {
+		var lease coordinationv1.Lease
+		if err := world.api.Get(t.Context(), client.ObjectKey{Namespace: ownNamespace, Name: "controller.gatepost.dev"}, &lease); err != nil {
+			return err.Error()
+		}
+		if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" || *lease.Spec.HolderIdentity == other {
+			return "nobody leads"
+		}
+		holder = *lease.Spec.HolderIdentity
+		return ""
+	})
+	return holder
+}
