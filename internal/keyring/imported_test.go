@@ -53,6 +53,9 @@ func TestImportedSecrets(t *testing.T) {
 			b.after(time.Minute)
 			b.obs.Import.Current = Octets("first")
 			b.after(time.Minute).want("Active Retiring")
+			if k, _ := b.state.ActiveKey(); k.Generation != b.state.Generation {
+				b.t.Errorf("it signs since generation %d, the set has %d", k.Generation, b.state.Generation)
+			}
 			if b.active() != first {
 				b.t.Errorf("kid %s became %s", first, b.active())
 			}

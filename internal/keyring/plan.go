@@ -92,7 +92,7 @@ func (r *run) begin(state *State) error {
 	r.state = state.clone()
 	r.state.Edited = false
 	incident := r.incident(fresh, state.Edited)
-	r.climb(incident == "")
+	r.climb()
 	r.recallRevoked()
 	if incident != "" {
 		r.rebuild(incident, state.Edited)
@@ -127,7 +127,7 @@ func (r *run) incident(fresh, edited bool) FindingKind {
 // climb goes on above every generation that anybody names for the set. What was
 // acknowledged below that may have been another set's, so a key that waits for
 // acknowledgements begins anew.
-func (r *run) climb(intact bool) {
+func (r *run) climb() {
 	r.base = max(r.state.Generation, r.obs.Memory.Generation)
 	if r.obs.Floor <= r.base {
 		return
@@ -135,7 +135,7 @@ func (r *run) climb(intact bool) {
 	r.base = r.obs.Floor
 	r.change()
 	for i := range r.state.Keys {
-		if k := &r.state.Keys[i]; intact && k.Phase == Published {
+		if k := &r.state.Keys[i]; k.Phase == Published {
 			k.Generation, k.Published = r.state.Generation, time.Time{}
 		}
 	}

@@ -345,6 +345,25 @@ func TestPlans(t *testing.T) {
 			b.spec.RevokeKey = b.active()
 			b.plan().want("Published").after(30 * time.Second).want("Active")
 		},
+		"revoking the successor of a revoked key leaves its hurry to the next": func(b *bench) {
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.plan().after(10 * time.Minute)
+			b.spec.RevokeKey = b.active()
+			b.plan().want("Published")
+			b.spec.RevokeKey = b.state.Keys[0].KID
+			b.plan().want("Published").after(30 * time.Second).want("Active")
+		},
+		"a key that signed in haste once makes nobody else hurry": func(b *bench) {
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.plan().after(10 * time.Minute)
+			b.spec.RevokeKey = b.active()
+			b.plan().after(30 * time.Second).want("Active")
+			hasty := b.active()
+			b.spec.RotateNow = "1"
+			b.plan().after(10 * time.Minute).want("Retiring Active")
+			b.spec.RotateNow, b.spec.RevokeKey = "2", hasty
+			b.plan().want("Active Published").after(10*time.Minute - time.Second).want("Active Published")
+		},
 		"revoking while suspended still hands over": func(b *bench) {
 			b.plan()
 			b.spec.Suspend, b.spec.RevokeKey = true, b.active()

@@ -68,8 +68,8 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			kid := b.active()
 			b.obs.Memory, b.state = memory(b), nil
 			b.plan().want("Active")
-			if b.active() != kid {
-				b.t.Errorf("kid %s became %s", kid, b.active())
+			if b.active() != kid || b.state.Incident != "" {
+				b.t.Errorf("kid %s became %s, incident %q", kid, b.active(), b.state.Incident)
 			}
 		},
 		"a lost state does not bring a revoked value back, whenever it can be read": func(b *bench) {
@@ -124,6 +124,88 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			b.after(time.Minute)
 			if b.last.Changed {
 				b.t.Error("changed")
+			}
+		},
+		"sidecars that are ahead tell a state of the same generation from theirs": func(b *bench) {
+			b.plan().after(24 * time.Hour).want("Active Published")
+			generation, lost := b.state.Generation, b.state.Keys[1].KID
+			b.obs.Memory = Memory{Generation: generation, Live: []string{b.active(), "2-another"}, Ahead: true}
+			b.plan().wantFinding(Regressed)
+			if b.state.live(lost) || b.state.Generation <= generation {
+				b.t.Errorf("generation %d after %d, keys %s", b.state.Generation, generation, b.phases())
+			}
+		},
+		"a key that others remember as live stays although no bundle has it": func(b *bench) {
+			b.plan()
+			kid := b.active()
+			b.obs.Memory = Memory{Generation: 9, ActiveKID: kid, Live: []string{kid, "8-elsewhere"}}
+			if b.plan().want("Active").wantFinding(Regressed); b.active() != kid {
+				b.t.Errorf("%s signs", b.active())
+			}
+		},
+		"a confirmation from before, in the old state or since, says nothing about the rebuilt set": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.plan()
+			first := b.active()
+			unconfirmed := b.state
+			b.spec.ConfirmSigner = first
+			confirmed := b.plan().state
+			b.after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
+			m := memory(b)
+			m.ActiveKID = first
+			m.Generation++
+			for _, old := range []*State{unconfirmed, confirmed} {
+				b.state, b.obs.Memory = old, m
+				if b.after(time.Hour).want("Active Retiring").wantFinding(Regressed); !b.state.Keys[0].Activated.Equal(b.now) {
+					b.t.Error("the key signs again from now on")
+				}
+				b.obs.Memory = Memory{}
+				b.after(20 * time.Minute).after(20 * time.Minute).want("Active Retiring")
+			}
+		},
+		"an adopted key is succeeded by the active one alone": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}}
+			b.plan().after(10 * time.Minute)
+			first, old := b.active(), b.state
+			b.after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
+			b.obs.Memory, b.state = memory(b), old
+			b.plan().want("Retiring Retiring Published").after(10 * time.Minute).want("Retiring Retiring Active")
+			b.obs.Memory = Memory{}
+			b.obs.Accepted[first] = b.now.Add(time.Hour)
+			b.after(time.Hour).want("Retiring Retiring Active").after(time.Second).want("Retiring Retiring Active")
+			b.obs.Accepted[b.active()] = b.now
+			b.plan().want("Retiring Active")
+		},
+		"a public key that signed cannot sign": func(b *bench) {
+			b.spec.Algorithm = "ES256"
+			b.planner.NewKey = func() (Material, error) { return Material{Value: Octets("PEM"), Public: []byte(`{"kty":"EC"}`)}, nil }
+			b.plan()
+			m := memory(b)
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.obs.Memory, b.state = m, nil
+			b.plan().want("Retiring Published")
+			m.Generation = b.state.Generation + 1
+			b.obs.Memory = m
+			b.plan().want("Retiring Published")
+		},
+		"a bundle does not bring a revoked value back under another id": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.plan()
+			b.spec.RevokeKey = b.active()
+			b.plan().want("")
+			b.obs.Memory = Memory{Generation: 9, Live: []string{"9-x"}, Bundled: []VerifyKey{{KID: "9-x", Alg: "HS256", K: Octets("first")}}}
+			b.plan().want("").wantFinding(SecretRevoked)
+		},
+		"of too many adopted values the one that signed stays": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("new")
+			b.obs.Memory = Memory{Generation: 9, ActiveKID: "9-e"}
+			for _, id := range []string{"a", "b", "c", "d", "e"} {
+				b.obs.Memory.Live = append(b.obs.Memory.Live, "9-"+id)
+				b.obs.Memory.Bundled = append(b.obs.Memory.Bundled, VerifyKey{KID: "9-" + id, Alg: "HS256", K: Octets(id)})
+			}
+			if b.plan().want("Retiring Retiring Retiring Retiring Active").wantFinding(TooManyLiveKeys); !b.state.live("9-e") || b.state.live("9-d") {
+				b.t.Errorf("%v", b.last.Findings)
 			}
 		},
 		"keys of bundles that do not fit are left out": func(b *bench) {

@@ -119,6 +119,15 @@ func TestNewSetsBeginAboveTheFloor(t *testing.T) {
 	}
 }
 
+func TestAKeyThatWaitsByTheClockWaitsAnewAboveTheFloor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hs256())
+	b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+	b.plan().after(9 * time.Minute)
+	b.obs.Floor = 60
+	b.plan().after(10*time.Minute - time.Second).want("Published").after(time.Second).want("Active")
+}
+
 func TestEditedStatesAreRebuilt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hs256())

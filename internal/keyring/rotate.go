@@ -152,7 +152,7 @@ func (r *run) lagging(key Key) []string {
 func (r *run) switchTo(i int) {
 	generation := r.change()
 	if old := r.state.index(Active); old >= 0 {
-		r.state.Keys[old].Phase, r.state.Keys[old].Retiring = Retiring, time.Time{}
+		r.state.Keys[old].Phase = Retiring
 		r.event(EventRetiring, r.state.Keys[old].KID)
 	}
 	k := &r.state.Keys[i]
