@@ -33,6 +33,7 @@ test: ## everything CI runs: units, race, control-plane tests, a real node
 	go -C test/cluster/kube test -vet=off ./internal/pki/
 	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./charts/... ./test/cluster
 	go test -tags cluster -count 1 -run InACluster ./test/docs
+	go test -tags cluster -count 1 -run NeverRestarts ./test/alerts
 	go test -tags e2e -p 1 -count 1 -timeout 40m -v -run '$(RUN)' ./test/cluster ./test/e2e
 
 .PHONY: lint
