@@ -42,7 +42,7 @@ type witness struct {
 func observe(t *testing.T, key *v1alpha1.SigningKey) *witness {
 	t.Helper()
 	w := &witness{
-		key: key, retireAfter: key.Spec.Rotation.RetireAfter.Duration,
+		key: key.DeepCopy(), retireAfter: key.Spec.Rotation.RetireAfter.Duration,
 		bundles: map[string]keyring.File{}, gone: map[string]bool{}, mine: map[string]bool{}, changed: make(chan struct{}),
 	}
 	api, err := client.NewWithWatch(world.cluster.Config, client.Options{Scheme: world.api.Scheme()})
