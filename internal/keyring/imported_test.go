@@ -60,6 +60,17 @@ func TestImportedSecrets(t *testing.T) {
 				b.t.Errorf("kid %s became %s", first, b.active())
 			}
 		},
+		"a value that came back counts down anew when it goes again": func(b *bench) {
+			b.plan()
+			for _, value := range []string{"second", "first", "third"} {
+				b.obs.Import.Current = Octets(value)
+				b.after(15 * time.Minute)
+			}
+			b.want("Retiring Retiring Active").after(19 * time.Minute)
+			if !slices.ContainsFunc(b.state.Keys, func(k Key) bool { return bytes.Equal(k.Value, Octets("first")) }) {
+				b.t.Error("it went by its first countdown")
+			}
+		},
 		"the next value is published, and signs once it is the current one": func(b *bench) {
 			b.obs.Import.Next = Octets("second")
 			b.plan().want("Active Published").after(100 * time.Hour).want("Active Published")

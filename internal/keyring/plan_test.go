@@ -205,6 +205,9 @@ func TestPlans(t *testing.T) {
 			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}, {Name: "chat-1", Acked: Everywhere, Silent: true}}
 			b.after(20 * time.Minute).want("Retiring Active").wantProgress(WaitingForVerifiers).wantLagging("chat-1").wantNoFinding(VerifiersLagging)
 			b.after(time.Hour - time.Second).wantNoFinding(VerifiersLagging)
+			if wait := b.last.Wake.Sub(b.now); wait != time.Second {
+				b.t.Errorf("it wakes in %s", wait)
+			}
 			b.after(time.Second).want("Retiring Active").wantFinding(VerifiersLagging)
 			b.obs.Verifiers[1].Silent = false
 			b.plan().want("Active")

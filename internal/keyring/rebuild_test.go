@@ -170,6 +170,7 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			first, old := b.active(), b.state
 			b.after(24 * time.Hour).after(10 * time.Minute).want("Retiring Active")
 			b.obs.Memory, b.state = memory(b), old
+			b.obs.Memory.ActiveKID = ""
 			b.plan().want("Retiring Retiring Published").after(10 * time.Minute).want("Retiring Retiring Active")
 			b.obs.Memory = Memory{}
 			b.obs.Accepted[first] = b.now.Add(time.Hour)
@@ -196,6 +197,24 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			b.plan().want("")
 			b.obs.Memory = Memory{Generation: 9, Live: []string{"9-x"}, Bundled: []VerifyKey{{KID: "9-x", Alg: "HS256", K: Octets("first")}}}
 			b.plan().want("").wantFinding(SecretRevoked)
+		},
+		"a lost value that no bundle could have shown is trusted when the status knows of one that signed": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.obs.Memory = Memory{Generation: 9, ActiveKID: "9-x", Live: []string{"9-x"}, Revoked: []string{"5-y"}}
+			b.plan().want("Active").wantFinding(StateLost)
+		},
+		"a lost value that is to be the next is adopted as that, and has signed": func(b *bench) {
+			b.spec.Imported, b.obs.Import = true, Import{Current: Octets("first")}
+			b.plan()
+			b.obs.Import.Current = Octets("second")
+			b.after(time.Minute).want("Retiring Active")
+			b.obs.Import.Next = Octets("first")
+			b.obs.Memory, b.state = memory(b), nil
+			if b.plan().want("Active Published"); b.state.Incident != "" {
+				b.t.Errorf("incident %s", b.state.Incident)
+			}
+			b.obs.Memory, b.obs.Import.Next = Memory{}, nil
+			b.plan().want("Active Retiring")
 		},
 		"of too many adopted values the one that signed stays": func(b *bench) {
 			b.spec.Imported, b.obs.Import.Current = true, Octets("new")

@@ -234,6 +234,19 @@ func TestRevocationsUnderPressure(t *testing.T) {
 	}
 }
 
+func TestALiveKeyIsRevokedHoweverManyAreRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hs256()).plan()
+	kid := b.active()
+	for i := range MaxRevoked {
+		b.state.Revoked = append(b.state.Revoked, Revocation{KID: fmt.Sprint(i)})
+	}
+	b.obs.Memory = Memory{Revoked: []string{kid}}
+	if b.plan(); b.state.live(kid) || !b.state.revoked(kid) {
+		t.Error("it is live")
+	}
+}
+
 func TestARevocationKnowsItsGeneration(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hs256())
