@@ -34,6 +34,8 @@ test: ## everything CI runs: units, race, control-plane tests, a real node
 	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./charts/... ./test/cluster
 	go test -tags cluster -count 1 -run InACluster ./test/docs
 	go test -tags cluster -count 1 -run NeverRestarts ./test/alerts
+	go test -tags cluster -count 1 -timeout 20m -skip AThousand -v ./test/fleet
+	CGO_ENABLED=1 go test -race -tags cluster -count 1 -timeout 20m -run AThousand -v ./test/fleet
 	go test -tags e2e -p 1 -count 1 -timeout 40m -v -run '$(RUN)' ./test/cluster ./test/e2e
 
 .PHONY: lint
@@ -63,6 +65,8 @@ e2e: ## end-to-end tests on a real node (RUN=regex chooses)
 .PHONY: soak
 soak: ## the long figures: twenty times what CI runs
 	GATEPOST_SOAK=20 go test -count 1 -timeout 6h -v ./...
+	GATEPOST_SOAK=20 go test -tags cluster -p 1 -count 1 -timeout 2h -skip AThousand -v ./controller/... ./test/fleet
+	GATEPOST_SOAK=20 CGO_ENABLED=1 go test -race -tags cluster -count 1 -timeout 2h -run AThousand -v ./test/fleet
 	GATEPOST_SOAK=20 go test -tags e2e -p 1 -count 1 -timeout 6h -v ./test/e2e
 
 .PHONY: bench
