@@ -31,6 +31,7 @@ import (
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/test/cluster"
+	"gatepost.dev/gatepost/test/live"
 )
 
 // world is the control plane that all tests of this package share, with one
@@ -92,7 +93,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := world.start(); err != nil {
 		return 0, err
 	}
-	code = m.Run()
+	code = live.Main(m)
 	return code, world.stop()
 }
 

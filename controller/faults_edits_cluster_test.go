@@ -101,9 +101,7 @@ func damageIn(t *testing.T, phase keyring.Phase, name string, d damage) {
 		before := run.witness.activeKID()
 		if phase != "" {
 			stories()["rotation"].begins(t, run)
-			for !run.witness.has(phase) {
-				run.witness.pause(nil)
-			}
+			run.witness.await(t, "a key to be "+string(phase), func() bool { return run.witness.has(phase) })
 		}
 		good := run.hurt(t, d)
 		if !d.mended {

@@ -4,7 +4,6 @@ package controller_test
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,30 +22,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/test/live"
 )
-
-// program builds cmd/controller once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gatepost-controller-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "controller")
-	if out, err := exec.Command("go", "build", "-o", path, "gatepost.dev/gatepost/cmd/controller").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the controller: %w: %s", err, out)
-	}
-	return path, nil
-})
-
-// built is the path of the controller's program.
-func built(t *testing.T) string {
-	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // gateway stands between a controller's process and the API server, and counts
 // and fails calls as a link does.
@@ -97,14 +74,12 @@ type controllerProcess struct {
 // launch starts the program over a link.
 func launch(t *testing.T, over *link, namespace string, flags ...string) *controllerProcess {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(live.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
 	p := &controllerProcess{log: &bytes.Buffer{}, ended: make(chan struct{})}
-	p.cmd = exec.Command(built(t), append([]string{
+	p.cmd = exec.Command(live.Build(t, "controller"), append([]string{
 		"--sidecar-image=" + sidecarImage, "--namespace=" + ownNamespace, "--watch-namespaces=" + namespace,
 		"--min-pre-publish=1s", "--retire-margin=2s", "--metrics-address=0", "--health-address=0", "--webhook-port=" + port,
 	}, flags...)...)
@@ -185,9 +160,7 @@ func TestAStoppedLeaderDoesNoHarm(t *testing.T) {
 	before := run.witness.activeKID()
 	run.link = newLink() // the processes have their own, which nothing cuts
 	s.begins(t, run)
-	for run.witness.activeKID() == before { // in the middle of it
-		run.witness.pause(nil)
-	}
+	run.witness.await(t, "another key to sign", func() bool { return run.witness.activeKID() != before }) // in the middle of it
 	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -297,6 +297,16 @@ func (w *witness) versionCount() int {
 	return w.versions
 }
 
+// await waits until something holds of what was seen.
+func (w *witness) await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(convergesWithin()); !holds(); w.pause(nil) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s for %s", convergesWithin(), what)
+		}
+	}
+}
+
 // pause returns with the next version of a Secret, when the other channel is
 // closed, or after a while: not everything is a Secret.
 func (w *witness) pause(or <-chan struct{}) {
