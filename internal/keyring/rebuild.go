@@ -13,6 +13,9 @@ import (
 // bundle has too are believed: no private key, which may fit no public one.
 func (r *run) rebuild(incident FindingKind, edited bool) {
 	memory := r.obs.Memory
+	if kid := r.spec.RevokeKey; kid != "" && !r.state.revoked(kid) {
+		r.remember(kid) // who asked for it remembers too
+	}
 	bundled := map[string]VerifyKey{}
 	for _, k := range memory.Bundled {
 		bundled[k.KID] = k

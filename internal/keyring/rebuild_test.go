@@ -86,6 +86,16 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			b.obs.Import.Current = Octets("second")
 			b.plan().want("Active")
 		},
+		"a lost state is told of a revocation by the annotation that asked for it": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.plan()
+			b.spec.RevokeKey = b.active()
+			b.plan().want("")
+			b.obs.Memory, b.state = Memory{Generation: b.state.Generation}, nil
+			if b.plan().want("").wantFinding(SecretRevoked).wantFinding(StateLost); !b.state.revoked(b.spec.RevokeKey) {
+				b.t.Error("forgotten")
+			}
+		},
 		"an old state brings neither a removed nor a revoked key back": func(b *bench) {
 			b.plan()
 			removed := b.active()

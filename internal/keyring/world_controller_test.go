@@ -37,7 +37,7 @@ func (w *world) look() view {
 	case nothingRemembered:
 		v.obs.Memory = Memory{}
 	case revocationsForgotten:
-		v.obs.Memory.Revoked = nil
+		v.obs.Memory.Revoked, v.obs.Memory.Claimed = nil, nil
 	case acksNotAwaited:
 		v.spec.WaitForVerifiers = false
 	case doubtForgotten:
@@ -96,14 +96,14 @@ func (w *world) memory(state *State) Memory {
 	witnesses := append(make([]Witness, 0, 8), w.status.value)
 	for _, b := range w.bundles {
 		if f := b.value; f != nil {
-			witnesses = append(witnesses, Witness{Generation: f.generation, Live: f.kids, Keys: f.keys})
+			witnesses = append(witnesses, Witness{Generation: f.generation, Live: f.kids, Keys: f.keys, Revoked: f.revoked})
 		}
 	}
 	for p, a := range w.leader.answers {
 		if a.file == nil || w.broken == sidecarsNotAsked {
 			continue
 		}
-		told := Witness{Revoked: a.file.revoked}
+		told := Witness{Claimed: a.file.revoked}
 		if b := w.bundles[p.bundle].value; b == nil || a.file.revision > b.revision || state != nil && a.file.generation > state.Generation {
 			told.Generation, told.Live, told.Ahead = a.file.generation, a.file.kids, true
 		}
@@ -263,7 +263,7 @@ func (w *world) reconcilePolicies() {
 	for i := range w.bundles {
 		b := &w.bundles[i]
 		next, seen := w.encode(i), b.version
-		if next == nil || w.fails() {
+		if next == nil || !w.calm && w.now.Before(w.stuck[i]) || w.fails() {
 			continue
 		}
 		write := func() {
