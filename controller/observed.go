@@ -129,7 +129,7 @@ func (c carrier) testimonies(key string) []keyring.Witness {
 		one := c.testimony(key, answer.State)
 		known := slices.ContainsFunc(distinct, func(other keyring.Witness) bool {
 			return one.Ahead == other.Ahead && one.Generation == other.Generation &&
-				slices.Equal(one.Live, other.Live) && slices.Equal(one.Revoked, other.Revoked)
+				slices.Equal(one.Live, other.Live) && slices.Equal(one.Claimed, other.Claimed)
 		})
 		if !known {
 			distinct = append(distinct, one)
@@ -142,9 +142,9 @@ func (c carrier) testimonies(key string) []keyring.Witness {
 // if it is ahead of its bundle. One that is merely late is no witness of that.
 func (c carrier) testimony(key string, state bundle.State) keyring.Witness {
 	if state.Revision > c.revision && state.Revision < maxTrusted {
-		return keyring.Witness{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Revoked: state.Revoked[key]}
+		return keyring.Witness{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Claimed: state.Revoked[key]}
 	}
-	return keyring.Witness{Revoked: state.Revoked[key]}
+	return keyring.Witness{Claimed: state.Revoked[key]}
 }
 
 // accepted is when tokens of each key were last accepted; nil when no bundle

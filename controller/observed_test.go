@@ -157,7 +157,7 @@ func TestWhatSidecarsRemember(t *testing.T) {
 	ahead.State.Revoked = map[string][]string{"k": {"5-new"}}
 	w.carriers[0].report.Answers = map[types.UID]rollcall.Answer{"late": late}
 	w.carriers[0].seen = recall(w.carriers[0].report, 7)
-	if got := w.memory(); got.Generation != 5 || got.Ahead || !cmp.Equal(got.Revoked, []string{"0-bad"}) {
+	if got := w.memory(); got.Generation != 5 || got.Ahead || !cmp.Equal(got.Claimed, []string{"0-bad"}) {
 		t.Errorf("of a sidecar that is merely late more than its revocations is believed: %+v", got)
 	}
 	if got := w.floor(); got != 9 {
@@ -165,7 +165,7 @@ func TestWhatSidecarsRemember(t *testing.T) {
 	}
 	w.carriers[0].report.Answers["ahead"] = ahead
 	w.carriers[0].seen = recall(w.carriers[0].report, 7)
-	if got := w.memory(); got.Generation != 8 || !got.Ahead || !cmp.Equal(got.Live, []string{"8-newer"}) || len(got.Revoked) != 2 {
+	if got := w.memory(); got.Generation != 8 || !got.Ahead || !cmp.Equal(got.Live, []string{"8-newer"}) || len(got.Claimed) != 2 {
 		t.Errorf("memory %+v", got)
 	}
 	w.key.Status = v1alpha1.SigningKeyStatus{}

@@ -77,6 +77,8 @@ type Memory struct {
 	Live []string
 	// Revoked are the ids of revoked keys.
 	Revoked []string
+	// Claimed are further ids of keys that sidecars call revoked, and nobody else.
+	Claimed []string
 	// Bundled are those of the live keys that somebody still has.
 	Bundled []VerifyKey
 	// Ahead: sidecars remember it, the cluster was restored.

@@ -21,8 +21,8 @@ type Planner struct {
 
 const (
 	saltBytes = 32
-	// urgentWait is how long verifiers have the successor of a revoked key when
-	// they cannot acknowledge it.
+	// urgentWait is how long the successor of a revoked key waits for bundles, and
+	// then for verifiers that cannot acknowledge it.
 	urgentWait = 30 * time.Second
 	// maxStep is a step of the clock that is taken as one. A stamp further in the
 	// future is a mistake of some earlier clock and is set to now: whatever
@@ -103,7 +103,7 @@ func (r *run) begin(state *State) error {
 // disbelieve leaves out generations that only a liar can name.
 func (r *run) disbelieve() {
 	if r.obs.Memory.Generation > maxClaim {
-		r.obs.Memory = Memory{Revoked: r.obs.Memory.Revoked}
+		r.obs.Memory = Memory{Revoked: r.obs.Memory.Revoked, Claimed: r.obs.Memory.Claimed}
 	}
 	if r.obs.Floor > maxClaim {
 		r.obs.Floor = 0

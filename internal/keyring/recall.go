@@ -3,12 +3,16 @@ package keyring
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // maxClaim is the highest generation that is believed of a witness. A set that
 // changes every second needs longer than the earth has; a liar must not be able
 // to make the counter run over.
 const maxClaim = 1 << 52
+
+// maxOwnKID is the longest key id that the status of a SigningKey holds.
+const maxOwnKID = 64
 
 // Witness is one that remembers a key set: the object's status, a bundle, or a
 // sidecar that is ahead of the cluster.
@@ -21,8 +25,10 @@ type Witness struct {
 	Live []string
 	// Keys are keys that the witness has, in Live or not.
 	Keys []VerifyKey
-	// Revoked are the ids of revoked keys.
+	// Revoked are the ids of revoked keys, of a witness that only we write to.
 	Revoked []string
+	// Claimed are the ids of keys that a sidecar calls revoked.
+	Claimed []string
 	// Ahead: a sidecar whose bundle's revision is above that of the bundle in the
 	// cluster, which was restored. Its word counts more than the cluster's of the
 	// same generation.
@@ -40,15 +46,9 @@ func Recall(witnesses ...Witness) Memory {
 		}
 	}
 	m.Ahead = slices.ContainsFunc(witnesses, func(w Witness) bool { return w.Ahead && w.Generation == m.Generation })
-	revoked := map[string]bool{}
+	m.recallRevoked(witnesses)
 	live := map[string]bool{}
 	for _, w := range witnesses {
-		for _, kid := range w.Revoked {
-			if !revoked[kid] {
-				revoked[kid] = true
-				m.Revoked = append(m.Revoked, kid)
-			}
-		}
 		if w.Generation != m.Generation || m.Generation == 0 || w.Ahead != m.Ahead {
 			continue
 		}
@@ -62,6 +62,33 @@ func Recall(witnesses ...Witness) Memory {
 	slices.Sort(m.Live)
 	m.recallKeys(witnesses, live)
 	return m
+}
+
+// recallRevoked takes the revocations, each once, without ids that no key of
+// ours can have: no bundle and no status could hold them.
+func (m *Memory) recallRevoked(witnesses []Witness) {
+	taken := map[string]bool{}
+	take := func(into *[]string, kids []string) {
+		for _, kid := range kids {
+			if !taken[kid] && plausible(kid) {
+				taken[kid] = true
+				*into = append(*into, kid)
+			}
+		}
+	}
+	for _, w := range witnesses {
+		take(&m.Revoked, w.Revoked)
+	}
+	for _, w := range witnesses {
+		take(&m.Claimed, w.Claimed)
+	}
+}
+
+// plausible reports whether a key id may be one of newKID.
+func plausible(kid string) bool {
+	return kid != "" && len(kid) <= maxOwnKID && !strings.ContainsFunc(kid, func(c rune) bool {
+		return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z')
+	})
 }
 
 // recallKeys takes the live keys from whoever has them, and the active one from

@@ -3,6 +3,7 @@ package keyring
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,14 @@ func TestRecallingWhatOthersRemember(t *testing.T) {
 		"a revocation counts whoever tells of it, once": {
 			[]Witness{{Generation: 4, Revoked: []string{"x"}}, {Revoked: []string{"y", "x"}}},
 			Memory{Generation: 4, Revoked: []string{"x", "y"}},
+		},
+		"what only sidecars call revoked is told apart": {
+			[]Witness{{Claimed: []string{"z", "x"}}, {Generation: 4, Revoked: []string{"x"}}, {Claimed: []string{"z"}}},
+			Memory{Generation: 4, Revoked: []string{"x"}, Claimed: []string{"z"}},
+		},
+		"an id that no key of ours can have is not": {
+			[]Witness{{Claimed: []string{strings.Repeat("x", 300), "", "a b", "\x00", "X", strings.Repeat("x", 65), strings.Repeat("x", 64)}}},
+			Memory{Claimed: []string{strings.Repeat("x", 64)}},
 		},
 		"a number that only a liar can name is not believed": {
 			[]Witness{{Generation: 4, Live: []string{"a"}}, {Generation: maxClaim + 1, Live: []string{"z"}}},
@@ -234,6 +243,54 @@ func TestRevocationsUnderPressure(t *testing.T) {
 	}
 }
 
+// A sidecar that lies may name what it likes: it takes up a part of the room, and
+// no revocation of ours goes for it.
+func TestClaimsOfSidecarsPushOutNoRevocation(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hs256()).plan()
+	b.obs.Memory.Revoked = []string{"0-real"}
+	claim := func(name string) {
+		for i := range 2 * MaxRevoked {
+			b.obs.Memory.Claimed = append(b.obs.Memory.Claimed, fmt.Sprintf("%d-%s", i, name))
+		}
+		b.plan()
+	}
+	claim("lie")
+	if len(b.state.Revoked) != 1+maxClaimed || len(b.state.Keys) != 1 {
+		t.Fatalf("%d revocations, %d keys", len(b.state.Revoked), len(b.state.Keys))
+	}
+	generation := b.state.Generation
+	if claim("another"); b.state.Generation != generation {
+		t.Error("claims that find no room change the set")
+	}
+	for i := range MaxRevoked - 1 {
+		b.spec.RevokeKey = b.active()
+		b.after(time.Minute).after(time.Hour)
+		if !b.state.revoked("0-real") || !b.state.revoked(b.spec.RevokeKey) || len(b.state.Revoked) > MaxRevoked {
+			t.Fatalf("after %d revocations a real one is gone", i)
+		}
+	}
+	if slices.ContainsFunc(b.state.Revoked, func(v Revocation) bool { return v.Claimed }) {
+		t.Error("a claim is remembered where a revocation could be")
+	}
+	if claim("last"); len(b.state.Revoked) != MaxRevoked || !b.state.revoked("0-real") {
+		t.Error("a claim found room where there is none")
+	}
+}
+
+func TestAKeyThatOnlyABundleHasIsNotAdoptedWhenASidecarCallsItRevoked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hs256()).plan()
+	key := VerifyKey{KID: "9-bundled", Alg: "HS256", K: Octets("secret of a bundle")}
+	for i := range MaxRevoked {
+		b.state.Revoked = append(b.state.Revoked, Revocation{KID: fmt.Sprint(i)})
+	}
+	b.obs.Memory = Recall(Witness{Generation: 9, Live: []string{key.KID}, Keys: []VerifyKey{key}}, Witness{Claimed: []string{key.KID}})
+	if b.plan(); b.state.live(key.KID) || !b.state.revoked(key.KID) {
+		t.Error("it is live")
+	}
+}
+
 func TestALiveKeyIsRevokedHoweverManyAreRemembered(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hs256()).plan()
@@ -244,6 +301,11 @@ func TestALiveKeyIsRevokedHoweverManyAreRemembered(t *testing.T) {
 	b.obs.Memory = Memory{Revoked: []string{kid}}
 	if b.plan(); b.state.live(kid) || !b.state.revoked(kid) {
 		t.Error("it is live")
+	}
+	kid = b.after(time.Hour).active()
+	b.obs.Memory = Memory{Claimed: []string{kid}}
+	if b.plan(); b.state.live(kid) || !b.state.revoked(kid) {
+		t.Error("it is live though a sidecar calls it revoked")
 	}
 }
 

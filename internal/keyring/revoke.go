@@ -20,13 +20,18 @@ func (r *run) revoke() {
 
 // recallRevoked drops live keys that are revoked, as an old or edited state may
 // have some, and remembers the revocations that others tell of while there is
-// room: they protect from a state that is older still.
+// room: they protect from a state that is older still. What a sidecar claims of
+// keys that nobody knows takes up a part of the room only.
 func (r *run) recallRevoked() {
 	known := make(map[string]bool, len(r.state.Revoked))
+	claimed := 0
 	for _, v := range r.state.Revoked {
 		known[v.KID] = true
+		if v.Claimed {
+			claimed++
+		}
 	}
-	var again []string
+	var again, claims []string
 	for _, k := range r.state.Keys {
 		if known[k.KID] {
 			again = append(again, k.KID)
@@ -38,9 +43,32 @@ func (r *run) recallRevoked() {
 			again = append(again, kid)
 		}
 	}
+	for _, kid := range r.obs.Memory.Claimed {
+		switch {
+		case known[kid]:
+			continue
+		case r.knows(kid):
+			again = append(again, kid)
+		case len(known) < MaxRevoked && claimed < maxClaimed:
+			claims = append(claims, kid)
+			claimed++
+		default:
+			continue
+		}
+		known[kid] = true
+	}
 	for _, kid := range again {
 		r.remember(kid)
 	}
+	for _, kid := range claims {
+		r.state.Revoked = append(r.state.Revoked, Revocation{KID: kid, Time: r.now, Generation: r.change(), Claimed: true})
+	}
+	r.forgetRevoked()
+}
+
+// knows reports whether it is the id of a live key, here or in a bundle.
+func (r *run) knows(kid string) bool {
+	return r.state.live(kid) || slices.ContainsFunc(r.obs.Memory.Bundled, func(k VerifyKey) bool { return k.KID == kid })
 }
 
 // remember drops the key if it is live, and remembers it as revoked.
@@ -64,13 +92,16 @@ func (r *run) remember(kid string) {
 	r.forgetRevoked()
 }
 
-// forgetRevoked makes room. A generated key that is gone can only come back with
+// forgetRevoked makes room. Mere claims go first, the oldest before the rest. A generated key that is gone can only come back with
 // a state that is older than everything else, so the oldest of those is
 // forgotten first; an imported value can be put into its Secret again by anybody
 // at any time, and one that is in there now is never forgotten.
 func (r *run) forgetRevoked() {
 	for len(r.state.Revoked) > MaxRevoked {
-		i := slices.IndexFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
+		i := slices.IndexFunc(r.state.Revoked, func(v Revocation) bool { return v.Claimed })
+		if i < 0 {
+			i = slices.IndexFunc(r.state.Revoked, func(v Revocation) bool { return len(v.Imported) == 0 })
+		}
 		if i < 0 || i == len(r.state.Revoked)-1 {
 			current, next := r.mark(r.obs.Import.Current), r.mark(r.obs.Import.Next)
 			i = slices.IndexFunc(r.state.Revoked, func(v Revocation) bool {

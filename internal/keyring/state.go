@@ -19,6 +19,8 @@ const (
 	MaxRetiring = 4
 	// MaxRevoked is how many revocations are remembered.
 	MaxRevoked = 256
+	// maxClaimed is how many of them may be ids of which only sidecars told.
+	maxClaimed = MaxRevoked / 2
 	maxKeys    = 32
 	// maxGeneration leaves room above what is believed of others.
 	maxGeneration = 1 << 60
@@ -117,6 +119,9 @@ type Revocation struct {
 	// Generation is the set's in which the key was revoked: whoever has that
 	// generation refuses the key. Zero: a state from before this was recorded.
 	Generation int64 `json:"generation,omitempty"`
+	// Claimed: only a sidecar told of it, and nobody knew such a key. It makes room
+	// for every other revocation.
+	Claimed bool `json:"claimed,omitempty"`
 	// Imported recognises the value of a revoked imported key.
 	Imported Octets `json:"imported,omitempty"`
 }
