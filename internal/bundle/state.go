@@ -6,8 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -58,7 +61,54 @@ func ParseState(data []byte) (State, error) {
 			return State{}, fmt.Errorf("reading state: generations.%.64s: %d is negative", name, generation)
 		}
 	}
+	if err := s.bounded(); err != nil {
+		return State{}, fmt.Errorf("reading state: %w", err)
+	}
 	return s, nil
+}
+
+// What a sidecar of ours can have at most: what keyring writes into one bundle.
+const (
+	maxSets     = 64 // SigningKeys
+	maxLiveKIDs = 32 // of one SigningKey
+	maxKIDBytes = 64
+)
+
+// bounded refuses more names and ids than a bundle can have brought, and ids
+// that the controller never gives.
+func (s *State) bounded() error {
+	if n := len(s.Generations); n > maxSets {
+		return fmt.Errorf("generations: %d SigningKeys are more than %d", n, maxSets)
+	}
+	if n := len(s.LastAccepted); n > maxSets*maxLiveKIDs {
+		return fmt.Errorf("lastAccepted: %d key ids are more than %d", n, maxSets*maxLiveKIDs)
+	}
+	if err := boundedKIDs("kids", s.KIDs, maxLiveKIDs); err != nil {
+		return err
+	}
+	return boundedKIDs("revoked", s.Revoked, keyring.MaxRevoked)
+}
+
+func boundedKIDs(field string, sets map[string][]string, most int) error {
+	if len(sets) > maxSets {
+		return fmt.Errorf("%s: %d SigningKeys are more than %d", field, len(sets), maxSets)
+	}
+	for name, kids := range sets {
+		if len(kids) > most {
+			return fmt.Errorf("%s.%.64s: %d key ids are more than %d", field, name, len(kids), most)
+		}
+		if slices.ContainsFunc(kids, func(kid string) bool { return !ownKID(kid) }) {
+			return fmt.Errorf("%s.%.64s: wants key ids of 1 to %d small letters, digits and hyphens", field, name, maxKIDBytes)
+		}
+	}
+	return nil
+}
+
+// ownKID reports whether the controller may have made a key id.
+func ownKID(kid string) bool {
+	return kid != "" && len(kid) <= maxKIDBytes && !strings.ContainsFunc(kid, func(c rune) bool {
+		return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z')
+	})
 }
 
 // Sign sets MAC to the base64url HMAC-SHA256 of the nonce, "|" and the JSON of

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -81,17 +82,34 @@ func TestWhatIsChangedIsNotVerified(t *testing.T) {
 	}
 }
 
+// many is a state with n members of one kind.
+func many(before, after string, n int, member string) string {
+	members := make([]string, n)
+	for i := range members {
+		members[i] = fmt.Sprintf(member, i)
+	}
+	return "{" + before + strings.Join(members, ",") + after + "}"
+}
+
 func TestStatesThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
 	for sentence, test := range map[string]struct{ data, says string }{
-		"nothing":               {"", "reading state"},
-		"a list":                {"[]", "reading state"},
-		"two documents":         {"{}{}", "reading state"},
-		"a negative revision":   {`{"revision":-1}`, "revision: -1 is negative"},
-		"a negative generation": {`{"generations":{"k":-1}}`, "generations.k: -1 is negative"},
-		"a revision of text":    {`{"revision":"7"}`, "reading state"},
-		"no time":               {`{"lastAccepted":{"k":"noon"}}`, "reading state"},
-		"a great deal":          {`{"podUID":"` + strings.Repeat("x", MaxStateBytes) + `"}`, "are more than 131072"},
+		"nothing":                              {"", "reading state"},
+		"a list":                               {"[]", "reading state"},
+		"two documents":                        {"{}{}", "reading state"},
+		"a negative revision":                  {`{"revision":-1}`, "revision: -1 is negative"},
+		"a negative generation":                {`{"generations":{"k":-1}}`, "generations.k: -1 is negative"},
+		"a revision of text":                   {`{"revision":"7"}`, "reading state"},
+		"no time":                              {`{"lastAccepted":{"k":"noon"}}`, "reading state"},
+		"more SigningKeys than a bundle has":   {many(`"generations":{`, "}", maxSets+1, `"k%d":1`), "generations: 65 SigningKeys"},
+		"more live keys than a set has":        {many(`"kids":{"k":[`, "]}", maxLiveKIDs+1, `"%d-a"`), "kids.k: 33 key ids"},
+		"keys of more sets than a bundle has":  {many(`"kids":{`, "}", maxSets+1, `"k%d":[]`), "kids: 65 SigningKeys"},
+		"more revocations than are remembered": {many(`"revoked":{"k":[`, "]}", 257, `"%d-a"`), "revoked.k: 257 key ids"},
+		"more uses than there are keys":        {many(`"lastAccepted":{`, "}", 2049, `"%d-a":"2026-01-01T00:00:00Z"`), "lastAccepted: 2049 key ids"},
+		"a key id that is too long":            {`{"revoked":{"k":["` + strings.Repeat("z", 65) + `"]}}`, "revoked.k: wants key ids"},
+		"a key id of no letters":               {`{"revoked":{"k":[""]}}`, "revoked.k: wants key ids"},
+		"a key id that we never give":          {`{"kids":{"k":["9-A"]}}`, "kids.k: wants key ids"},
+		"a great deal":                         {`{"podUID":"` + strings.Repeat("x", MaxStateBytes) + `"}`, "are more than 131072"},
 	} {
 		if got, err := ParseState([]byte(test.data)); err == nil || !strings.Contains(err.Error(), test.says) || !cmp.Equal(got, State{}) {
 			t.Errorf("%s: %v, want an error that says %q", sentence, err, test.says)
