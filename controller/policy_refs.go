@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
@@ -134,7 +135,7 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 	ref := provider.SecretRef
 	secret := r.from.secrets[ref.Name]
 	if reserved(ref.Name) {
-		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: use signingKeyRef, or the Secret that a SigningKey exports to", field, ref.Name)
+		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: Secret %s is Gatepost's own: use signingKeyRef", field, ref.Name)
 		return
 	}
 	if secret == nil {
@@ -165,6 +166,13 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		keys = append(keys, keyring.VerifyKey{KID: kidOf(secret, name), K: value})
 	}
 	switch {
+	case !found && isExport(secret) && r.knows(provider):
+		r.done.providers[provider.Name] = keyring.FileProvider{}
+		r.done.problems = append(r.done.problems, refProblem{
+			provider: provider.Name, reason: v1alpha1.ReasonSecretKeyNotFound,
+			message: fmt.Sprintf("%s: Secret %s, which a SigningKey exports, has none of the keys %s any more; provider %s has no key: tokens are answered 503 until it has one: use signingKeyRef",
+				field, ref.Name, strings.Join(ref.Keys, ", "), provider.Name),
+		})
 	case !found:
 		r.fail(provider, v1alpha1.ReasonSecretKeyNotFound, "%s: Secret %s has none of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
 	case len(keys) == 0:
@@ -178,6 +186,19 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		r.done.problems = append(r.done.problems, flaws...)
 		r.settle(field, provider, keys)
 	}
+}
+
+// isExport reports whether a SigningKey writes the Secret. What it takes out, as
+// it does with revoked keys, is not accepted any more.
+func isExport(secret *corev1.Secret) bool {
+	owner := metav1.GetControllerOf(secret)
+	return owner != nil && owner.Kind == v1alpha1.KindSigningKey && secret.Labels[v1alpha1.LabelComponent] == v1alpha1.ComponentExport
+}
+
+// knows reports whether the bundle in force has an entry of the provider's source.
+func (r *resolver) knows(provider *policy.Provider) bool {
+	_, found := r.last.lastOf(provider)
+	return found
 }
 
 func keptOrLeftOut(provider string, kept bool) string {

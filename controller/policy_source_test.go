@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/policy"
@@ -143,4 +145,44 @@ func crowdedSources(t *testing.T) bundleInput {
 	}
 	in.from.clients = judgeClients(objects, checkClient, noon)
 	return in
+}
+
+// What a SigningKey exports is what is accepted: keys that went from there, as
+// revoked ones do, do not live on in a policy that takes them by secretRef.
+func TestAnExportWithoutKeysKeepsNone(t *testing.T) {
+	t.Parallel()
+	controls := true
+	for sentence, test := range map[string]struct {
+		label string
+		owner string
+		kept  bool
+	}{
+		"an export":                         {v1alpha1.ComponentExport, v1alpha1.KindSigningKey, false},
+		"a Secret of somebody else":         {"", "", true},
+		"one that only bears our label":     {v1alpha1.ComponentExport, "", true},
+		"another object's, under our label": {v1alpha1.ComponentExport, "Deployment", true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			in := bundleInput{accepted: document(1, "a"), from: secretsOf(map[string]string{"a": goodSecret}), ackKey: []byte(strings.Repeat("k", ackKeyBytes))}
+			first := planBundle(in)
+			emptied := in.from.secrets["a"].DeepCopy()
+			emptied.Data, emptied.Labels = nil, map[string]string{v1alpha1.LabelComponent: test.label}
+			if test.owner != "" {
+				emptied.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: test.owner, Name: "k", Controller: &controls}}
+			}
+			in.from.secrets["a"] = emptied
+			if plan := planBundle(in); len(plan.refs.problems) != 1 || !plan.refs.problems[0].keyless {
+				t.Errorf("with nothing before, pods wait for a key: %+v", plan.refs.problems)
+			}
+			in.last = writtenAs(first)
+			plan := planBundle(in)
+			if got := len(plan.file.Providers["p"].Keys) > 0; got != test.kept {
+				t.Errorf("kept %t, want %t", got, test.kept)
+			}
+			if says := plan.refs.problems[0]; says.kept != test.kept || says.keyless || says.reason != v1alpha1.ReasonSecretKeyNotFound {
+				t.Errorf("problem %+v", says)
+			}
+		})
+	}
 }
