@@ -342,6 +342,26 @@ func TestPlans(t *testing.T) {
 			b.spec.RevokeKey = b.active()
 			b.plan().after(30 * time.Second).want("Active")
 		},
+		"nor for a bundle that cannot be written": func(b *bench) {
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.plan().after(10 * time.Minute)
+			b.spec.RevokeKey, b.obs.Distributed = b.active(), 0
+			b.plan().after(30*time.Second - time.Millisecond).want("Published")
+			if !b.state.Keys[0].Published.IsZero() {
+				b.t.Error("it counts as published before its time")
+			}
+			b.after(time.Millisecond).want("Published").after(30*time.Second - time.Millisecond).want("Published").after(time.Millisecond).want("Active")
+			b.spec.RotateNow = "1" // nobody else hurries
+			b.plan().after(time.Hour).want("Active Published")
+		},
+		"nor then for verifiers that acknowledged it": func(b *bench) {
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.plan().after(10 * time.Minute)
+			b.spec.RevokeKey, b.obs.Distributed = b.active(), 0
+			b.plan()
+			b.obs.Verifiers[0].Acked = b.state.Generation
+			b.after(30*time.Second - time.Millisecond).want("Published").after(time.Millisecond).want("Active")
+		},
 		"revoking the active key while the next is published hands over to that one": func(b *bench) {
 			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
 			b.plan().after(10 * time.Minute).after(24 * time.Hour).want("Active Published")

@@ -62,6 +62,9 @@ func (r *run) wake(res Result) time.Time {
 	if next, ok := r.state.first(Published); ok {
 		at := r.activation(next)
 		times = append(times, at, at.Add(r.spec.VerifierTimeout))
+		if next.Urgent && next.Published.IsZero() {
+			times = append(times, next.Created.Add(urgentWait))
+		}
 	} else if !r.noRoom {
 		times = append(times, res.NextRotation)
 	}

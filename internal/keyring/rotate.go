@@ -78,15 +78,22 @@ func (r *run) noteRotateNow() {
 	}
 }
 
-// publish stamps the next key once every bundle was seen to hold it.
+// publish stamps the next key once every bundle was seen to hold it. One bundle
+// that cannot be written does not keep the successor of a revoked key for ever.
 func (r *run) publish() {
 	for i := range r.state.Keys {
 		k := &r.state.Keys[i]
-		if k.Published.IsZero() && r.obs.Distributed >= k.Generation {
+		if k.Published.IsZero() && (r.obs.Distributed >= k.Generation || r.hurriedEnough(*k)) {
 			k.Published = r.now
 			r.event(EventPublished, k.KID)
 		}
 	}
+}
+
+// hurriedEnough reports whether the successor of a revoked key waits for bundles
+// no longer.
+func (r *run) hurriedEnough(k Key) bool {
+	return k.Urgent && !r.now.Before(k.Created.Add(urgentWait))
 }
 
 // activate lets the next key sign once it may.

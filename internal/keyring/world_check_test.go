@@ -59,12 +59,27 @@ func (w *world) checkState(v view, res Result) {
 	case active == 0 && v.state.index(Active) >= 0 && !rebuilt && !happened(EventRevoked):
 		w.violate("no key is active any more")
 	}
+	w.checkHurry(v, next)
 	for _, e := range res.Events {
 		w.count(v, e, happened(EventRevoked))
 	}
 	for _, f := range res.Findings {
 		if f.Kind == TooManyLiveKeys && f.KID != "" {
 			w.excuse(f.KID)
+		}
+	}
+}
+
+// checkHurry holds the successor of a revoked key to signing soon, whatever
+// bundles cannot be written and whatever verifiers say nothing.
+func (w *world) checkHurry(v view, next *State) {
+	for _, k := range next.Keys {
+		switch {
+		case !k.Urgent || k.Phase != Published || w.spec.Imported:
+		case k.Published.IsZero() && v.now.Sub(k.Created) >= urgentWait:
+			w.violate("the successor %s of a revoked key waits for bundles", k.KID)
+		case !k.Published.IsZero() && v.now.Sub(k.Published) >= urgentWait:
+			w.violate("the successor %s of a revoked key does not sign", k.KID)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type world struct {
 	export     object[Export]
 	status     object[Witness]
 	bundles    []object[*file]
+	stuck      []time.Time // by bundle: until then it cannot be written
 	imports    Import
 	unreadable bool     // the imported Secret cannot be read
 	history    []*State // every state of this object, for restoring
@@ -168,6 +169,7 @@ func newWorld(seed uint64, broken fault) *world {
 	w.choose()
 	w.leader.forget()
 	w.bundles = make([]object[*file], 1+w.rng.IntN(5)/4)
+	w.stuck = make([]time.Time, len(w.bundles))
 	for range w.rng.IntN(4) {
 		w.startPod()
 	}

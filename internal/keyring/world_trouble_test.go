@@ -61,6 +61,8 @@ func (w *world) disturb() {
 		proceed()
 	case dice < 62 && w.spec.Imported:
 		w.changeImport()
+	case dice >= 98 && !w.spec.Imported: // its policy is one that no sidecar would load
+		w.stuck[w.rng.IntN(len(w.stuck))] = w.now.Add(w.upTo(3 * time.Hour))
 	}
 }
 
