@@ -42,6 +42,7 @@ type nudger struct {
 	lists map[types.NamespacedName]*nudgeList
 	ring  []*nudgeList // in the order in which they take turns
 	turn  int
+	taken uint
 }
 
 func newNudger(cfg Config) *nudger {
@@ -213,11 +214,17 @@ type turn struct {
 	revision int64
 }
 
+// takeTurns is how often others get a turn before urgent bundles: each fourth, so
+// that a revocation which somebody never acknowledges does not stop everybody else.
+const takeTurns = 4
+
 // take takes the next turn: of urgent bundles first, and of each kind in turns.
 func (n *nudger) take() (turn, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, urgent := range []bool{true, false} {
+	n.taken++
+	urgentFirst := n.taken%takeTurns != 0
+	for _, urgent := range []bool{urgentFirst, !urgentFirst} {
 		for range n.ring {
 			n.turn = (n.turn + 1) % len(n.ring)
 			list := n.ring[n.turn]

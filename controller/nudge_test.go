@@ -367,3 +367,22 @@ func TestTheNudgersOwnChangesWakeNobody(t *testing.T) {
 		})
 	}
 }
+
+// A policy with one pod that never acknowledges a revocation stays urgent, and
+// may change as often as it likes.
+func TestUrgentBundlesDoNotStarveTheRest(t *testing.T) {
+	t.Parallel()
+	api := &patches{}
+	nudging(t, 50, api, func(n *nudger) {
+		endless := mountingPods("endless", 100, "")
+		n.expect(bundleNamed("endless"), 1, true, endless)
+		n.expect(bundleNamed("chat"), 7, false, mountingPods("chat", 1, ""))
+		for revision := int64(2); revision < 60; revision++ {
+			time.Sleep(time.Second)
+			n.expect(bundleNamed("endless"), revision, true, endless)
+		}
+		if !slices.Contains(api.since(0), "chat-000=7") {
+			t.Errorf("after a minute and %d patches of urgent pods, the other pod was not told", len(api.since(0)))
+		}
+	})
+}

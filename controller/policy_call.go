@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -106,9 +107,14 @@ func verifies(pod *corev1.Pod, bundle string) bool {
 
 // adminAddress is where a pod's sidecar answers; empty while the pod has no
 // address of its own. Nobody is asked at a node's: which port it would be is up
-// to whoever wrote the pod.
+// to whoever wrote the pod. Nor at one that no pod network gives out, where
+// credentials of the machine may be served.
 func adminAddress(pod *corev1.Pod) string {
-	if pod.Status.PodIP == "" || pod.Spec.HostNetwork {
+	address, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || pod.Spec.HostNetwork {
+		return ""
+	}
+	if a := address.Unmap(); a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
 		return ""
 	}
 	port := int32(v1alpha1.AdminPort)
