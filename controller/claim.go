@@ -25,22 +25,23 @@ type claim struct {
 // that is being deleted, selects nothing. Pods that were allowed to opt out
 // belong to nobody.
 func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, pods []corev1.Pod) claim {
-	selecting := slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.AgentAuthPolicy) bool {
-		_, err := selectorOf(&p)
-		return err != nil || p.DeletionTimestamp != nil
-	})
 	mine := claim{lost: map[string]string{}}
 	selector, err := selectorOf(self)
-	selection, errs := inject.NewSelection(selecting)
-	if err != nil || errs != nil {
-		return mine // it selects nothing
+	if err != nil || self.DeletionTimestamp != nil {
+		return mine
 	}
-	var guarded []*corev1.Pod
+	var selected []*corev1.Pod
 	for i := range pods {
-		pod := &pods[i]
-		if !living(pod) || !selector.Matches(labels.Set(pod.Labels)) {
-			continue
+		if pod := &pods[i]; living(pod) && selector.Matches(labels.Set(pod.Labels)) {
+			selected = append(selected, pod)
 		}
+	}
+	if len(selected) == 0 {
+		return mine // whoever else there is
+	}
+	selection := selectionOf(all)
+	var guarded []*corev1.Pod
+	for _, pod := range selected {
 		winner := selection.Choose(pod.Labels)
 		switch {
 		case winner == nil || optedOut(pod, winner):
@@ -55,6 +56,26 @@ func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, p
 		mine.pods[i] = *pod
 	}
 	return mine
+}
+
+// selectionOf are the policies that select pods. Each selector is read once,
+// unless one of them cannot be.
+func selectionOf(all []v1alpha1.AgentAuthPolicy) inject.Selection {
+	selecting := make([]v1alpha1.AgentAuthPolicy, 0, len(all))
+	for i := range all {
+		if all[i].Spec.Selector != nil && all[i].DeletionTimestamp == nil {
+			selecting = append(selecting, all[i])
+		}
+	}
+	selection, err := inject.NewSelection(selecting)
+	if err == nil {
+		return selection
+	}
+	selection, _ = inject.NewSelection(slices.DeleteFunc(selecting, func(p v1alpha1.AgentAuthPolicy) bool {
+		_, err := selectorOf(&p)
+		return err != nil
+	}))
+	return selection
 }
 
 // selectorOf reads a policy's selector: absent selects no pod, empty selects all.

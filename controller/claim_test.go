@@ -7,8 +7,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/policy"
 )
 
 func TestPodsGoToTheOldestPolicyThatSelectsThem(t *testing.T) {
@@ -108,4 +110,36 @@ func departing(pod corev1.Pod) corev1.Pod {
 	now := metav1.Now()
 	pod.DeletionTimestamp = &now
 	return pod
+}
+
+func TestOnlyAnotherSelectionConcernsRivals(t *testing.T) {
+	t.Parallel()
+	base := func() *v1alpha1.AgentAuthPolicy {
+		p := &v1alpha1.AgentAuthPolicy{}
+		p.Name, p.Generation = "chat", 1
+		p.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "chat"}}
+		return p
+	}
+	for sentence, test := range map[string]struct {
+		edit func(*v1alpha1.AgentAuthPolicy)
+		want bool
+	}{
+		"another selector":  {func(p *v1alpha1.AgentAuthPolicy) { p.Spec.Selector.MatchLabels["app"] = "other" }, true},
+		"no selector":       {func(p *v1alpha1.AgentAuthPolicy) { p.Spec.Selector = nil }, true},
+		"pods may opt out":  {func(p *v1alpha1.AgentAuthPolicy) { p.Spec.AllowOptOut = true }, true},
+		"it goes":           {func(p *v1alpha1.AgentAuthPolicy) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, true},
+		"other tokens":      {func(p *v1alpha1.AgentAuthPolicy) { p.Spec.JWT = &policy.JWT{}; p.Generation++ }, false},
+		"another label":     {func(p *v1alpha1.AgentAuthPolicy) { p.Labels = map[string]string{"a": "b"} }, false},
+		"a status of it":    {func(p *v1alpha1.AgentAuthPolicy) { p.Status.BundleRevision++ }, false},
+		"the same selector": {func(p *v1alpha1.AgentAuthPolicy) { p.Spec.Selector = p.Spec.Selector.DeepCopy() }, false},
+	} {
+		now := base()
+		test.edit(now)
+		if got := selectionChanged().Update(event.UpdateEvent{ObjectOld: base(), ObjectNew: now}); got != test.want {
+			t.Errorf("%s: %t, want %t", sentence, got, test.want)
+		}
+	}
+	if !selectionChanged().Create(event.CreateEvent{Object: base()}) || !selectionChanged().Delete(event.DeleteEvent{Object: base()}) {
+		t.Error("a policy that comes or goes concerns nobody")
+	}
 }

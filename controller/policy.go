@@ -48,7 +48,7 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *
 	cache := mgr.GetCache()
 	err := ctrl.NewControllerManagedBy(mgr).Named("agentauthpolicy").
 		For(&v1alpha1.AgentAuthPolicy{}, builder.WithPredicates(wantChanged())).
-		Watches(&v1alpha1.AgentAuthPolicy{}, rivalsOfPolicy(cache), builder.WithPredicates(wantChanged())).
+		Watches(&v1alpha1.AgentAuthPolicy{}, rivalsOfPolicy(cache), builder.WithPredicates(selectionChanged())).
 		Watches(&v1alpha1.SigningKey{}, policiesOfKey(cache), builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.APIKey{}, policiesOfClient(cache), builder.WithPredicates(clientChanged())).
 		WatchesMetadata(&corev1.Secret{}, policiesOfSecret(cache)).

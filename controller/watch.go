@@ -115,10 +115,21 @@ func policiesOfPod(cache client.Reader) handler.MapFunc {
 	})
 }
 
-// rivalsOfPolicy says that a policy that comes, changes or goes concerns all of
-// its namespace: pods may change hands.
+// rivalsOfPolicy says that a policy that comes, goes, or selects otherwise than
+// before concerns all of its namespace: pods may change hands.
 func rivalsOfPolicy(cache client.Reader) handler.EventHandler {
 	return policiesWhere(cache, func(*v1alpha1.AgentAuthPolicy, client.Object) bool { return true })
+}
+
+// selectionChanged passes changes of a policy after which others may guard other
+// pods than before.
+func selectionChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		was, wasPolicy := update.ObjectOld.(*v1alpha1.AgentAuthPolicy)
+		now, isPolicy := update.ObjectNew.(*v1alpha1.AgentAuthPolicy)
+		return !wasPolicy || !isPolicy || (was.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) ||
+			was.Spec.AllowOptOut != now.Spec.AllowOptOut || !equality.Semantic.DeepEqual(was.Spec.Selector, now.Spec.Selector)
+	}}
 }
 
 func policiesWhere(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy, client.Object) bool) handler.EventHandler {
