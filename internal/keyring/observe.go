@@ -21,8 +21,11 @@ type Observations struct {
 	// Signers are our own issuers; they matter unless Spec.External.
 	Signers []Signer
 	// Accepted is, by kid, when a verifier last accepted a token. Nil: no bundle
-	// refers to the set, nothing is observed, and old keys retire by the clock.
+	// refers to the set, nothing was ever observed, and old keys retire by the clock.
 	Accepted map[string]time.Time
+	// Unneeded: no bundle refers to the set any more, and nobody verifies with it, so
+	// that no proof will come: old keys go when what was seen of them is old.
+	Unneeded bool
 	// Doubt is the latest time at which acceptances may have gone unseen: a
 	// verifier vanished unasked, or nobody asked. Every old key counts as accepted
 	// then, no new one as taken up.
@@ -46,6 +49,9 @@ type Verifier struct {
 	Acked int64
 	// Silent: it has not answered lately, so what it accepts is unknown.
 	Silent bool
+	// Unasked: nobody has asked it yet, so that it could not acknowledge. Spec.Proceed
+	// does not go over its head.
+	Unasked bool
 }
 
 // Signer is one of our issuers.

@@ -119,6 +119,24 @@ func TestPlans(t *testing.T) {
 			b.after(24 * time.Hour).after(70*time.Minute - time.Second).want("Active Published")
 			b.after(time.Second).want("Retiring Active").wantFinding(VerifiersLagging)
 		},
+		"but not over the head of those whom nobody asked": func(b *bench) {
+			b.spec.WaitForVerifiers, b.spec.Proceed = true, true
+			b.plan()
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: 0}, {Name: "chat-1", Unasked: true}}
+			b.after(24 * time.Hour).after(70 * time.Minute).want("Active Published").wantFinding(VerifiersLagging)
+			b.obs.Verifiers[1].Unasked = false
+			b.plan().want("Retiring Active")
+		},
+		"where nobody verifies any more, old keys go once what was seen of them is old": func(b *bench) {
+			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
+			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}}
+			b.plan().after(10 * time.Minute)
+			old := b.active()
+			b.after(24 * time.Hour).after(10 * time.Minute).after(time.Hour).want("Retiring Active")
+			b.obs.Accepted[old] = b.now
+			b.obs.Verifiers, b.obs.Unneeded = nil, true
+			b.after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
 		"with proof asked for, an external signer holds the old key until the new one is in use and the old one quiet": func(b *bench) {
 			b.spec.WaitForVerifiers, b.obs.Accepted = true, map[string]time.Time{}
 			b.obs.Verifiers = []Verifier{{Name: "chat-0", Acked: Everywhere}}

@@ -56,11 +56,12 @@ func (r *run) retire() {
 
 // over reports whether a retiring key is no longer needed. The clock alone tells
 // for our own issuers, which have acknowledged its successor, and where nobody
-// verifies. An external signer acknowledges nothing: a token of the key that was
+// ever verified. An external signer acknowledges nothing: a token of the key that was
 // accepted lately is evidence that it is needed, and always counts. Where proof
 // is asked for (WaitForVerifiers), silence is none: a successor must have been
-// seen in use, and every verifier, of at least one, must answer. Somebody who knows may
-// confirm instead.
+// seen in use, and every verifier, of at least one, must answer; where nobody
+// verifies any more, the last evidence must be old. Somebody who knows may confirm
+// instead.
 func (r *run) over(k Key) bool {
 	end := k.Retiring.Add(r.spec.RetireAfter)
 	if k.Retiring.IsZero() || r.now.Before(end) || r.returns(k) {
@@ -75,7 +76,7 @@ func (r *run) over(k Key) bool {
 		}
 		return false
 	}
-	return !r.spec.WaitForVerifiers || r.proven(k, end)
+	return !r.spec.WaitForVerifiers || r.obs.Unneeded || r.proven(k, end)
 }
 
 // proven reports whether it is known, and not only not known otherwise, that

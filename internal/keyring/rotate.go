@@ -109,7 +109,7 @@ func (r *run) activate() {
 			return
 		}
 		r.find(VerifiersLagging, next.KID)
-		if !r.spec.Proceed {
+		if !r.spec.Proceed || slices.ContainsFunc(r.obs.Verifiers, func(v Verifier) bool { return v.Unasked }) {
 			return
 		}
 	}
