@@ -162,7 +162,7 @@ func (w keyWorld) heard() map[string]time.Time {
 	last := map[string]time.Time{}
 	for _, key := range w.key.Status.Keys {
 		if key.LastAcceptedTime != nil {
-			last[key.KID] = key.LastAcceptedTime.Time
+			last[key.KID] = w.past(key.LastAcceptedTime.Time)
 		}
 	}
 	for _, c := range w.carriers {
@@ -173,6 +173,14 @@ func (w keyWorld) heard() map[string]time.Time {
 		}
 	}
 	return last
+}
+
+// past is a time of the status, or now if some earlier clock was ahead.
+func (w keyWorld) past(at time.Time) time.Time {
+	if at.After(w.now) {
+		return w.now
+	}
+	return at
 }
 
 // doubt is the last time at which tokens of retiring keys may have been accepted
@@ -196,11 +204,11 @@ func (w keyWorld) doubt() time.Time {
 func (w keyWorld) doubtOf(key keyring.Key) time.Time {
 	var doubt time.Time
 	watched, status := key.Retiring, statusOfKey(w.key.Status.Keys, key.KID)
-	if at := status.LastObservedTime; at != nil && at.After(watched) {
+	if at := status.LastObservedTime; at != nil && at.After(watched) && at.Sub(w.now) <= w.margin {
 		watched = at.Time
 	}
 	if at := status.ObservedSinceTime; at != nil {
-		doubt = at.Time
+		doubt = w.past(at.Time)
 	}
 	for _, c := range w.carriers {
 		if c.report.Lost.After(doubt) {

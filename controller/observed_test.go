@@ -92,7 +92,17 @@ func TestWhatIsKnownOfAcceptances(t *testing.T) {
 			status(v1alpha1.KeyStatus{LastObservedTime: mark(2 * time.Minute)})(w)
 			w.carriers[0].report.Since = ago(time.Minute)
 		}, noon, time.Time{}},
-		"a gap before this process is remembered":  {status(v1alpha1.KeyStatus{ObservedSinceTime: mark(10 * time.Minute), LastObservedTime: mark(time.Second)}), noon, ago(10 * time.Minute)},
+		"a gap before this process is remembered": {status(v1alpha1.KeyStatus{ObservedSinceTime: mark(10 * time.Minute), LastObservedTime: mark(time.Second)}), noon, ago(10 * time.Minute)},
+		"a clock that was far ahead proves no watching": {func(w *keyWorld) {
+			status(v1alpha1.KeyStatus{LastObservedTime: mark(-48 * time.Hour)})(w)
+			w.carriers[0].report.Since = ago(time.Minute)
+		}, noon, ago(time.Minute)},
+		"a clock that was a little ahead does": {func(w *keyWorld) {
+			status(v1alpha1.KeyStatus{LastObservedTime: mark(-time.Second)})(w)
+			w.carriers[0].report.Since = ago(time.Minute)
+		}, noon, time.Time{}},
+		"what will be accepted was by now":         {status(v1alpha1.KeyStatus{LastAcceptedTime: mark(-48 * time.Hour)}), noon, time.Time{}},
+		"a gap that will be has been by now":       {status(v1alpha1.KeyStatus{ObservedSinceTime: mark(-48 * time.Hour), LastObservedTime: mark(time.Second)}), noon, noon},
 		"nobody asks yet":                          {func(w *keyWorld) { w.carriers[0].report.Since = time.Time{} }, noon, noon},
 		"pods that came back after a long absence": {func(w *keyWorld) { w.peopled = ago(time.Minute) }, noon, ago(time.Minute)},
 		"the same where the clock decides":         {func(w *keyWorld) { w.peopled, w.strict = ago(time.Minute), false }, noon, time.Time{}},
@@ -307,5 +317,16 @@ func TestMessagesSayWhyPodsAreWaitedForAndWhatToDo(t *testing.T) {
 	}
 	if many := w.waits().pods(strings.Split("b b b b b b b b b b b b", " ")); !strings.Contains(many, "and 2 more; look at the log of container gatepost") {
 		t.Errorf("got %s", many)
+	}
+}
+
+func TestTimesOfAClockThatWasAheadAreReplaced(t *testing.T) {
+	t.Parallel()
+	ahead := &metav1.Time{Time: noon.Add(48 * time.Hour)}
+	if got := later(ahead, noon, time.Minute); !got.Time.Equal(noon) {
+		t.Errorf("shown: %s", got)
+	}
+	if got := later(&metav1.Time{Time: noon}, noon.Add(time.Second), time.Minute); !got.Time.Equal(noon) {
+		t.Errorf("shown too often: %s", got)
 	}
 }

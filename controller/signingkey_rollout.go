@@ -166,9 +166,10 @@ func (w keyWorld) watchAgain(v keyView) time.Duration {
 }
 
 // later is the time to show: the new one if it is the first, or later than the
-// one shown by at least the pause.
+// one shown by at least the pause. One that is shown ahead of it stems from a clock
+// that was.
 func later(shown *metav1.Time, at time.Time, pause time.Duration) *metav1.Time {
-	if at.IsZero() || shown != nil && at.Sub(shown.Time) < pause {
+	if at.IsZero() || shown != nil && !shown.After(at) && at.Sub(shown.Time) < pause {
 		return shown
 	}
 	return moment(at)
