@@ -96,7 +96,8 @@ func (n *nudger) expect(bundle types.NamespacedName, revision int64, urgent bool
 		n.lists[bundle], n.ring = list, append(n.ring, list)
 	}
 	if list != nil {
-		list.urgent, list.pods = urgent, mounting
+		list.hurry(urgent, n.now())
+		list.pods = mounting
 		list.replace(revision, untold, n.now())
 		n.tidy(list)
 	}
@@ -214,24 +215,29 @@ type turn struct {
 	revision int64
 }
 
-// takeTurns is how often others get a turn before urgent bundles: each fourth, so
-// that a revocation which somebody never acknowledges does not stop everybody else.
-const takeTurns = 4
+// For how long an urgent bundle goes before all others, and how often they come
+// to their turn after that: a revocation that somebody never acknowledges must not
+// stop everybody else.
+const (
+	urgentPrivilege = time.Minute
+	fairTurn        = 4
+)
 
 // take takes the next turn: of urgent bundles first, and of each kind in turns.
 func (n *nudger) take() (turn, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := n.now()
 	n.taken++
-	urgentFirst := n.taken%takeTurns != 0
-	for _, urgent := range []bool{urgentFirst, !urgentFirst} {
+	fair := n.taken%fairTurn == 0
+	for _, urgent := range []bool{true, false} {
 		for range n.ring {
 			n.turn = (n.turn + 1) % len(n.ring)
 			list := n.ring[n.turn]
-			if list.urgent != urgent {
+			if list.goesFirst(now, fair) != urgent {
 				continue
 			}
-			if pod, found := list.take(n.now()); found {
+			if pod, found := list.take(now); found {
 				return turn{pod, list, list.revision}, true
 			}
 		}

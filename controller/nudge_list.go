@@ -37,8 +37,9 @@ type toldMark struct {
 type nudgeList struct {
 	bundle   types.NamespacedName
 	revision int64
-	urgent   bool // a revocation: goes first
-	pods     int  // that mount the bundle
+	urgent   bool      // a revocation: goes first
+	since    time.Time // since when it is urgent
+	pods     int       // that mount the bundle
 	left     []nudge
 	late     []nudge // that failed, by when they are due
 	under    map[types.UID]bool
@@ -49,6 +50,20 @@ type nudgeList struct {
 
 func newNudgeList(bundle types.NamespacedName) *nudgeList {
 	return &nudgeList{bundle: bundle, under: map[types.UID]bool{}, told: map[types.UID]toldMark{}}
+}
+
+// hurry says whether it is urgent now.
+func (l *nudgeList) hurry(urgent bool, now time.Time) {
+	if urgent && !l.urgent {
+		l.since = now
+	}
+	l.urgent = urgent
+}
+
+// goesFirst reports whether it goes before others: what is urgent does, but in a
+// fair turn only for its first minute.
+func (l *nudgeList) goesFirst(now time.Time, fair bool) bool {
+	return l.urgent && (!fair || now.Sub(l.since) <= urgentPrivilege)
 }
 
 // replace says who has to be told now, in this order. Those whose turn is under

@@ -377,12 +377,12 @@ func TestUrgentBundlesDoNotStarveTheRest(t *testing.T) {
 		endless := mountingPods("endless", 100, "")
 		n.expect(bundleNamed("endless"), 1, true, endless)
 		n.expect(bundleNamed("chat"), 7, false, mountingPods("chat", 1, ""))
-		for revision := int64(2); revision < 60; revision++ {
+		for revision := int64(2); revision < 90; revision++ {
 			time.Sleep(time.Second)
 			n.expect(bundleNamed("endless"), revision, true, endless)
 		}
 		if !slices.Contains(api.since(0), "chat-000=7") {
-			t.Errorf("after a minute and %d patches of urgent pods, the other pod was not told", len(api.since(0)))
+			t.Errorf("after one and a half minutes and %d patches of urgent pods, the other pod was not told", len(api.since(0)))
 		}
 	})
 }
