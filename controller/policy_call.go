@@ -41,8 +41,36 @@ func (r *policyReconciler) call(w policyWorld, view policyView) {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(w.from.keys)), maps.Keys(view.file.SigningKeys))
 	r.switchboard.expect(bundle, rollcall.Call{
 		Pods:   askedPods(w.pods, bundle.Name, view.file.Revision),
-		AckKey: token.Secret(view.file.AckKey), Revision: view.file.Revision, Every: every,
+		AckKey: token.Secret(view.file.AckKey), Revision: view.file.Revision, Every: every, Keys: w.heardOn(view.file),
 	}, names, moving)
+}
+
+// heardOn are the SigningKeys that the policy's sidecars can know, by its spec,
+// its last document and the bundle of now, and the ids of their live keys. What
+// they say of another is none of their business.
+func (w policyWorld) heardOn(file *keyring.File) map[string][]string {
+	heard := map[string][]string{}
+	names := references(w.policy.Spec.Spec)
+	if w.last.doc != nil {
+		names.add(w.last.doc.Spec)
+	}
+	for name := range names.keys {
+		heard[name] = nil
+		if w.last.doc != nil && w.last.file != nil {
+			for _, key := range w.last.keysOf(name) {
+				heard[name] = append(heard[name], key.KID)
+			}
+		}
+		if state := w.from.keys[name].state; state != nil {
+			for _, key := range state.Keys {
+				heard[name] = append(heard[name], key.KID)
+			}
+		}
+	}
+	for name := range file.SigningKeys {
+		heard[name] = slices.Clip(heard[name])
+	}
+	return heard
 }
 
 // pace is how often verifiers of a SigningKey are asked, and whether one of its

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,6 +15,7 @@ import (
 	"gatepost.dev/gatepost/controller/rollcall"
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/policy"
 )
 
 // sidecarPod is the pod a of the bundle of policy chat whose sidecar has started.
@@ -172,5 +174,33 @@ func TestHowOftenSidecarsAreAsked(t *testing.T) {
 				t.Errorf("every %s, moving %t; want %s, %t", every, moving, test.every, test.moving)
 			}
 		})
+	}
+}
+
+func TestSidecarsAreHeardOnWhatTheirPolicyRefersTo(t *testing.T) {
+	t.Parallel()
+	w := policyWorld{
+		policy: &v1alpha1.AgentAuthPolicy{},
+		last:   written{file: &keyring.File{}, doc: document(1, "k-last")},
+		from:   sources{keys: map[string]signingSource{"k": {state: rollingOut().state}}},
+	}
+	reference := func(key string) []policy.Provider {
+		return []policy.Provider{{Name: "p", SigningKeyRef: &policy.SigningKeyRef{Name: key}}}
+	}
+	w.policy.Spec.JWT = &policy.JWT{Providers: reference("k")}
+	w.last.doc.Spec.JWT = &policy.JWT{Providers: reference("k-last")}
+	w.last.file.Providers = map[string]keyring.FileProvider{"p": {Keys: []keyring.VerifyKey{{KID: "1-last"}}}}
+	want := map[string][]string{"k": {"3-old", "5-new"}, "k-last": {"1-last"}, "k-kept": nil}
+	got := w.heardOn(&keyring.File{SigningKeys: map[string]int64{"k-kept": 1}})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("heard on (-want +got)\n%s", diff)
+	}
+	s := newSwitchboard(Config{})
+	bundle := bundleNamed("chat")
+	s.expect(bundle, rollcall.Call{Keys: got}, nil, false)
+	s.expect(bundle, rollcall.Call{Keys: map[string][]string{"next": {"9-n"}}}, nil, false)
+	want["next"] = []string{"9-n"}
+	if diff := cmp.Diff(want, s.lines[bundle].heard); diff != "" {
+		t.Errorf("after the policy changed (-want +got)\n%s", diff)
 	}
 }

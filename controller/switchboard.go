@@ -24,7 +24,8 @@ type switchboard struct {
 	keys, policies bell
 
 	mu    sync.Mutex
-	lines map[types.NamespacedName]line // by bundle
+	lines map[types.NamespacedName]line     // by bundle
+	gone  map[types.NamespacedName][]string // by bundle that nobody writes any more: the SigningKeys that its pods had
 }
 
 // line is what waking needs to know of one bundle.
@@ -32,10 +33,17 @@ type line struct {
 	revision int64
 	keys     []string // the SigningKeys that its policy refers to, or its sidecars know
 	moving   bool     // one of them is on its way in or out
+	// heard are the SigningKeys that the sidecars were ever heard on, and the last
+	// ids of their keys: one may still have an edition from before the policy changed.
+	heard map[string][]string
 }
 
+// maxHeard is how many SigningKeys sidecars are heard on that a policy refers to
+// no more.
+const maxHeard = 64
+
 func newSwitchboard(cfg Config) *switchboard {
-	s := &switchboard{lines: map[types.NamespacedName]line{}}
+	s := &switchboard{lines: map[types.NamespacedName]line{}, gone: map[types.NamespacedName][]string{}}
 	s.roll = rollcall.New(rollcall.Options{Now: cfg.Now, Notify: s.answered})
 	s.nudger = newNudger(cfg)
 	s.nudger.told = s.told
@@ -59,7 +67,15 @@ func (s *switchboard) told(bundle types.NamespacedName, pod types.UID, revision 
 // expect says who has to answer for a bundle.
 func (s *switchboard) expect(bundle types.NamespacedName, call rollcall.Call, keys []string, moving bool) {
 	s.mu.Lock()
-	s.lines[bundle] = line{revision: call.Revision, keys: keys, moving: moving}
+	heard := map[string][]string{}
+	maps.Copy(heard, call.Keys)
+	for name, kids := range s.lines[bundle].heard {
+		if _, now := heard[name]; !now && len(heard) < len(call.Keys)+maxHeard {
+			heard[name] = kids
+		}
+	}
+	call.Keys = heard
+	s.lines[bundle] = line{revision: call.Revision, keys: keys, moving: moving, heard: heard}
 	s.mu.Unlock()
 	s.roll.Expect(bundle, call)
 }
@@ -67,15 +83,28 @@ func (s *switchboard) expect(bundle types.NamespacedName, call rollcall.Call, ke
 // forget drops a bundle that is gone, or is not ours, and wakes the keys that
 // waited for its sidecars.
 func (s *switchboard) forget(bundle types.NamespacedName) {
+	answers := s.roll.Report(bundle)
 	s.mu.Lock()
 	gone, known := s.lines[bundle]
 	delete(s.lines, bundle)
+	if known && len(answers.Answers) > 0 { // its pods go on with what they have
+		s.gone[bundle] = append(slices.Collect(maps.Keys(recall(answers, gone.revision).named)), gone.keys...)
+	}
 	s.mu.Unlock()
 	s.roll.Forget(bundle)
 	s.nudger.forget(bundle)
 	if known {
 		s.keys.ring(0, bundle.Namespace, gone.keys...)
 	}
+}
+
+// left are the SigningKeys that pods of a bundle had which nobody writes any more,
+// if this process has seen it.
+func (s *switchboard) left(bundle types.NamespacedName) ([]string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys, known := s.gone[bundle]
+	return keys, known
 }
 
 // answered wakes whom a new answer concerns.

@@ -271,7 +271,7 @@ func TestARollOfRealServers(t *testing.T) {
 	pods = append(pods,
 		Pod{UID: "liar", Address: serve(t, sidecar(t, "late-0", 7)), Told: true},
 		Pod{UID: "dead", Address: "127.0.0.1:1", Told: true})
-	roll.Expect(chat, Call{Pods: pods, AckKey: ackKey, Revision: 7, Every: time.Minute})
+	roll.Expect(chat, Call{Pods: pods, AckKey: ackKey, Revision: 7, Every: time.Minute, Keys: heardOn})
 	waitFor(t, func() bool { return count(roll, func(a Answer) bool { return a.State.Revision == 6 }) == 20 })
 	for n := range 20 {
 		late.Store(fmt.Sprint("late-", n), int64(7))
@@ -284,7 +284,7 @@ func TestARollOfRealServers(t *testing.T) {
 		t.Errorf("the liar: %+v, the dead: %+v", liar, dead)
 	}
 	drain(news)
-	roll.Expect(chat, Call{Pods: pods[:20], AckKey: ackKey, Revision: 7, Every: time.Minute})
+	roll.Expect(chat, Call{Pods: pods[:20], AckKey: ackKey, Revision: 7, Every: time.Minute, Keys: heardOn})
 	select {
 	case <-news:
 	case <-time.After(10 * time.Second):

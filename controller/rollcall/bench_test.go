@@ -36,7 +36,7 @@ func BenchmarkJudge(b *testing.B) {
 func BenchmarkTable(b *testing.B) {
 	const pods = 5000
 	expected, marked := podsOf("pod", pods, false), podsOf("pod", pods, true)
-	call := Call{Pods: marked, AckKey: ackKey, Revision: 7, Every: time.Minute}
+	call := Call{Pods: marked, AckKey: ackKey, Revision: 7, Every: time.Minute, Keys: heardOn}
 	fill := func() (*table, time.Time) {
 		t, now := newTable(Options{}.complete()), noon
 		t.expect(chat, call, now)
@@ -104,7 +104,7 @@ func TestMemoryOfThousandsOfPods(t *testing.T) {
 	before := liveBytes()
 	roll := newTable(Options{}.complete())
 	now := noon
-	roll.expect(chat, Call{Pods: names, AckKey: ackKey, Revision: 7, Every: time.Minute}, now)
+	roll.expect(chat, Call{Pods: names, AckKey: ackKey, Revision: 7, Every: time.Minute, Keys: heardOn}, now)
 	for range 5 {
 		now = now.Add(2 * time.Minute)
 		for {

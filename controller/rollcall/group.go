@@ -32,6 +32,7 @@ type group struct {
 	acked            int // members that acknowledge the revision
 	gone             bool
 
+	keys        map[string][]string // Call.Keys
 	accepted    map[string]time.Time
 	recent      bundle.State // the last good one, for share
 	lost, since time.Time
@@ -56,7 +57,7 @@ func (g *group) expect(c Call, now time.Time) {
 	}
 	is := change{c.Revision != g.revision, every < g.every, !bytes.Equal(g.key, c.AckKey)}
 	news := len(g.members) > 0 && (is.fresh || is.rekeyed)
-	g.revision, g.every = c.Revision, every
+	g.revision, g.every, g.keys = c.Revision, every, c.Keys
 	if is.rekeyed {
 		g.rekey(c.AckKey)
 	}
@@ -167,9 +168,10 @@ func (g *group) complete() bool { return g.acked == len(g.members) }
 func (g *group) settle(m *member, q question, r reply, now time.Time) {
 	m.asking = false
 	if r.problem == "" && bytes.Equal(q.key, g.key) {
+		named := confine(&r.state, g.keys)
 		r.state = share(r.state, g.recent)
 		g.recent = r.state
-		if accept(g.accepted, r.state, m.answer, now) {
+		if accept(g.accepted, named, r.state, m.answer, now) {
 			g.news.add(false)
 		}
 	}

@@ -41,6 +41,34 @@ func judge(body []byte, q question, nonce string) reply {
 	return reply{state: state}
 }
 
+// confine leaves out of a state what is of none of the SigningKeys that its
+// sidecar is heard on, and returns the ids of their live keys.
+func confine(state *bundle.State, keys map[string][]string) map[string]bool {
+	keepOnly(state.Generations, keys)
+	keepOnly(state.KIDs, keys)
+	keepOnly(state.Revoked, keys)
+	named, own := idsIn(keys), idsIn(state.KIDs)
+	maps.DeleteFunc(state.LastAccepted, func(kid string, _ time.Time) bool { return !named[kid] && !own[kid] })
+	return named
+}
+
+func keepOnly[V any](of map[string]V, keys map[string][]string) {
+	maps.DeleteFunc(of, func(name string, _ V) bool {
+		_, heard := keys[name]
+		return !heard
+	})
+}
+
+func idsIn(keys map[string][]string) map[string]bool {
+	ids := map[string]bool{}
+	for _, kids := range keys {
+		for _, kid := range kids {
+			ids[kid] = true
+		}
+	}
+	return ids
+}
+
 // share replaces the maps of a state that equal those of the one before it, of
 // whichever pod, by those: thousands of pods say the same.
 func share(state, like bundle.State) bundle.State {
@@ -83,7 +111,8 @@ func acceptedAt(second, secondBefore, at, before time.Time) time.Time {
 	return end
 }
 
-// maxAccepted bounds the key ids that are remembered of one bundle.
+// maxAccepted bounds the key ids that are remembered of one bundle, besides
+// those of the keys that are live now.
 const maxAccepted = 1024
 
 // forgettable is how old a last acceptance is at least that makes room for
@@ -91,14 +120,14 @@ const maxAccepted = 1024
 const forgettable = 48 * time.Hour
 
 // accept notes what the answer says of the use of keys, and reports whether a
-// key was used for the first time.
-func accept(accepted map[string]time.Time, state bundle.State, last Answer, now time.Time) bool {
+// key was used for the first time. For those that are named there is always room.
+func accept(accepted map[string]time.Time, named map[string]bool, state bundle.State, last Answer, now time.Time) bool {
 	var first bool
 	for kid, second := range state.LastAccepted {
 		at := acceptedAt(second, last.State.LastAccepted[kid], now, last.At)
 		known, found := accepted[kid]
 		switch {
-		case !found && len(accepted) >= maxAccepted && !makeRoom(accepted, now):
+		case !found && !named[kid] && len(accepted) >= maxAccepted && !makeRoom(accepted, now):
 			continue
 		case found && !at.After(known):
 			continue

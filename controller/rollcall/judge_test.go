@@ -150,13 +150,17 @@ func TestNoSidecarFillsTheMemoryWithKeyIDs(t *testing.T) {
 		}
 		return state
 	}
-	accept(accepted, flood(0), Answer{}, noon)
-	accept(accepted, flood(1<<20), Answer{}, noon.Add(time.Minute))
+	accept(accepted, nil, flood(0), Answer{}, noon)
+	accept(accepted, nil, flood(1<<20), Answer{}, noon.Add(time.Minute))
 	if _, kept := accepted["1-real"]; !kept || len(accepted) != maxAccepted {
 		t.Errorf("%d key ids, the real one kept: %v", len(accepted), kept)
 	}
+	named := bundle.State{LastAccepted: map[string]time.Time{"1-named": noon}}
+	if first := accept(accepted, map[string]bool{"1-named": true}, named, Answer{}, noon); !first {
+		t.Error("made-up key ids crowd out one that is live")
+	}
 	state := bundle.State{LastAccepted: map[string]time.Time{"2-new": noon.Add(72 * time.Hour)}}
-	if first := accept(accepted, state, Answer{}, noon.Add(72*time.Hour)); !first || len(accepted) != 1 {
+	if first := accept(accepted, nil, state, Answer{}, noon.Add(72*time.Hour)); !first || len(accepted) != 1 {
 		t.Errorf("days later: %d key ids, a new one noted: %v", len(accepted), first)
 	}
 }
@@ -176,5 +180,60 @@ func TestEqualStatesShareTheirMaps(t *testing.T) {
 	other := stateOf("pod-3", 8)
 	if diff := cmp.Diff(stateOf("pod-3", 8), share(other, one)); diff != "" {
 		t.Errorf("a state was changed (-want +got):\n%s", diff)
+	}
+}
+
+// One that lies about sets of other policies, or about ten thousand of nobody,
+// is not heard.
+func TestSidecarsAreHeardOnTheirOwnSetsOnly(t *testing.T) {
+	t.Parallel()
+	lie := stateOf("pod-1", 7)
+	lie.Generations["victim"], lie.KIDs["victim"] = 99, []string{"9-x"}
+	lie.Revoked = map[string][]string{"victim": {"1-v"}, "web": {"0-w"}}
+	lie.LastAccepted = map[string]time.Time{"1-a": noon, "1-late": noon, "9-x": noon, "1-v": noon}
+	named := confine(&lie, map[string][]string{"web": {"1-late"}})
+	want := stateOf("pod-1", 7)
+	want.Revoked = map[string][]string{"web": {"0-w"}}
+	want.LastAccepted = map[string]time.Time{"1-a": noon, "1-late": noon}
+	if diff := cmp.Diff(want, lie); diff != "" {
+		t.Errorf("what is left (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]bool{"1-late": true}, named); diff != "" {
+		t.Errorf("named (-want +got):\n%s", diff)
+	}
+	s := newStand(t, Options{})
+	s.expect(7, time.Minute, podsOf("p", 1, true)...)
+	s.ask(func(q question) reply {
+		lie := stateOf(string(q.uid), 7)
+		lie.Generations["victim"] = 99
+		return reply{state: lie}
+	})
+	if got := s.report().Answers["p-0"].State.Generations; !cmp.Equal(got, map[string]int64{"web": 7}) {
+		t.Errorf("heard on %v", got)
+	}
+}
+
+// The first answer after a start may be a liar's.
+func TestALiarDoesNotHideTheUseOfAKey(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, Options{})
+	pods := podsOf("p", 2, true)
+	s.expect(7, time.Minute, pods...)
+	for range 2 {
+		s.ask(func(q question) reply {
+			state := stateOf(string(q.uid), 7)
+			state.LastAccepted["1-a"] = s.now
+			if q.uid == pods[0].UID {
+				state.LastAccepted = map[string]time.Time{}
+				for n := range maxAccepted {
+					state.LastAccepted[fmt.Sprint(n, "-fake")] = s.now
+				}
+			}
+			return reply{state: state}
+		})
+		s.now = s.now.Add(2 * time.Minute)
+	}
+	if got := s.report().Accepted; len(got) != 1 || got["1-a"].IsZero() {
+		t.Errorf("%d key ids are remembered, 1-a at %v", len(got), got["1-a"])
 	}
 }

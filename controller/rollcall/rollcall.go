@@ -35,6 +35,10 @@ type Call struct {
 	Revision int64
 	// Every is how often a sidecar that has the revision is asked again; zero: 5 min.
 	Every time.Duration
+	// Keys are the SigningKeys that the sidecars are heard on, each with the ids of
+	// its live keys. What a sidecar says of any other is left out: it has none of it
+	// from its bundle.
+	Keys map[string][]string
 }
 
 // Why a question was not answered: the values of Answer.Problem.

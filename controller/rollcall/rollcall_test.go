@@ -88,7 +88,7 @@ func bubble(t *testing.T, o Options, run func(*Roll, *nodes)) {
 }
 
 func all(pods []Pod, revision int64, every time.Duration) Call {
-	return Call{Pods: pods, AckKey: ackKey, Revision: revision, Every: every}
+	return Call{Pods: pods, AckKey: ackKey, Revision: revision, Every: every, Keys: heardOn}
 }
 
 func told(pods []Pod) []Pod {

@@ -12,6 +12,9 @@ import (
 
 var chat = types.NamespacedName{Namespace: "agents", Name: "chat"}
 
+// heardOn are the sets that the sidecars of these tests have.
+var heardOn = map[string][]string{"web": {"1-a", "kid-0", "kid-1", "kid-2"}}
+
 // stand is a table with a clock that a test moves.
 type stand struct {
 	t     *testing.T
@@ -34,7 +37,7 @@ func podsOf(prefix string, n int, told bool) []Pod {
 }
 
 func (s *stand) expect(revision int64, every time.Duration, pods ...Pod) {
-	s.table.expect(chat, Call{Pods: pods, AckKey: ackKey, Revision: revision, Every: every}, s.now)
+	s.table.expect(chat, Call{Pods: pods, AckKey: ackKey, Revision: revision, Every: every, Keys: heardOn}, s.now)
 }
 
 // ask answers everything that is due with what answer says, until nothing is
@@ -141,7 +144,7 @@ func TestWhenASidecarIsAsked(t *testing.T) {
 			s.expect(7, time.Minute, Pod{UID: "p-0", Told: true})
 		}, 0, 0},
 		"never without a key": {func(s *stand) {
-			s.table.expect(chat, Call{Pods: told, Revision: 7}, s.now)
+			s.table.expect(chat, Call{Pods: told, Revision: 7, Keys: heardOn}, s.now)
 		}, 0, 0},
 		"not once it is gone": {func(s *stand) {
 			s.expect(7, time.Minute, told...)
@@ -194,7 +197,7 @@ func TestDeadPodsStarveNobody(t *testing.T) {
 	if hanging > places*3/4 {
 		t.Fatalf("%d of %d places hang on one bundle", hanging, places)
 	}
-	s.table.expect(living, Call{Pods: podsOf("living", 200, true), AckKey: ackKey, Revision: 7}, s.now)
+	s.table.expect(living, Call{Pods: podsOf("living", 200, true), AckKey: ackKey, Revision: 7, Keys: heardOn}, s.now)
 	for range 200 {
 		hold()
 	}
@@ -251,7 +254,7 @@ func TestThereAreNeverMoreQuestionsThanPlaces(t *testing.T) {
 		s := newStand(t, Options{Concurrency: places})
 		for n := range 5 {
 			name := types.NamespacedName{Namespace: "agents", Name: fmt.Sprint(n)}
-			s.table.expect(name, Call{Pods: podsOf("p", 100, true), AckKey: ackKey, Revision: 7}, s.now)
+			s.table.expect(name, Call{Pods: podsOf("p", 100, true), AckKey: ackKey, Revision: 7, Keys: heardOn}, s.now)
 		}
 		var under []errand
 		for range 1000 {
@@ -352,7 +355,7 @@ func TestProofsAreOfOneKeyOnly(t *testing.T) {
 	pods := podsOf("p", 2, true)
 	s.expect(7, time.Minute, pods...)
 	s.ask(loaded(7))
-	s.table.expect(chat, Call{Pods: pods, AckKey: otherKey, Revision: 7}, s.now)
+	s.table.expect(chat, Call{Pods: pods, AckKey: otherKey, Revision: 7, Keys: heardOn}, s.now)
 	for uid, answer := range s.report().Answers {
 		if !answer.At.IsZero() || !answer.Stale {
 			t.Errorf("%s still counts: %+v", uid, answer)
@@ -362,7 +365,7 @@ func TestProofsAreOfOneKeyOnly(t *testing.T) {
 	s = newStand(t, Options{})
 	s.expect(7, time.Minute, pods...)
 	errands, _ := s.table.take(s.now)
-	s.table.expect(chat, Call{Pods: pods, AckKey: otherKey, Revision: 7}, s.now)
+	s.table.expect(chat, Call{Pods: pods, AckKey: otherKey, Revision: 7, Keys: heardOn}, s.now)
 	for _, e := range errands {
 		s.table.settle(e, loaded(7)(e.question), s.now)
 	}
@@ -536,7 +539,7 @@ func TestForgettingTakesNothingFromOthers(t *testing.T) {
 	s := newStand(t, Options{Concurrency: 4})
 	other := types.NamespacedName{Namespace: "agents", Name: "other"}
 	s.expect(7, time.Minute, podsOf("p", 10, true)...)
-	s.table.expect(other, Call{Pods: podsOf("o", 10, true), AckKey: ackKey, Revision: 7}, s.now)
+	s.table.expect(other, Call{Pods: podsOf("o", 10, true), AckKey: ackKey, Revision: 7, Keys: heardOn}, s.now)
 	errands, _ := s.table.take(s.now)
 	s.table.forget(chat)
 	s.table.forget(chat)
