@@ -97,7 +97,7 @@ type KeyStatus struct {
 	// +optional
 	AcknowledgedTime *metav1.Time `json:"acknowledgedTime,omitempty"`
 
-	// lastAcceptedTime is when a verifier last accepted a token of the key, to the minute, as far as the controller has asked.
+	// lastAcceptedTime is when a verifier last accepted a token of the key, to the second, as far as the controller has asked; written every 15 minutes at most while no key is on its way in or out.
 	// +optional
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
 
@@ -122,7 +122,7 @@ type RevocationStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	KID string `json:"kid"`
 
-	// revokedTime is when the key was taken out of every bundle.
+	// revokedTime is when the revocation was carried out; acknowledgedTime says when every guarded pod refuses the key.
 	// +optional
 	RevokedTime *metav1.Time `json:"revokedTime,omitempty"`
 

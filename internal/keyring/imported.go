@@ -51,7 +51,7 @@ func (r *run) followNext() error {
 	mark := r.mark(next)
 	r.withdraw(func(k Key) bool { return len(next) == 0 || !hmac.Equal(k.Imported, mark) })
 	if i := r.indexOf(mark); len(next) == 0 || i >= 0 {
-		r.recall(i)
+		r.keepForReturn(i)
 		return nil
 	}
 	if r.isRevoked(mark) {
@@ -67,8 +67,8 @@ func (r *run) followNext() error {
 	return nil
 }
 
-// recall keeps an old value that is to sign again from being removed meanwhile.
-func (r *run) recall(i int) {
+// keepForReturn keeps an old value that is to sign again from being removed meanwhile.
+func (r *run) keepForReturn(i int) {
 	if i < 0 || r.state.Keys[i].Phase != Retiring {
 		return
 	}

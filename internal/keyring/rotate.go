@@ -127,16 +127,12 @@ func (r *run) activation(next Key) time.Time {
 		return never
 	case !isActive && len(r.obs.Verifiers) == 0:
 		return next.Published
-	case next.Urgent && r.ackedByAll(next):
+	case next.Urgent && len(r.behind(next)) == 0:
 		return next.Published
 	case next.Urgent:
 		return next.Published.Add(min(urgentWait, r.spec.PrePublish))
 	}
 	return next.Published.Add(r.spec.PrePublish)
-}
-
-func (r *run) ackedByAll(key Key) bool {
-	return !slices.ContainsFunc(r.obs.Verifiers, func(v Verifier) bool { return v.Acked < key.Generation })
 }
 
 // lagging are the verifiers that the key waits for. The successor of a revoked
@@ -145,6 +141,11 @@ func (r *run) lagging(key Key) []string {
 	if !r.spec.WaitForVerifiers || key.Urgent {
 		return nil
 	}
+	return r.behind(key)
+}
+
+// behind are the verifiers that have not proved to have the key.
+func (r *run) behind(key Key) []string {
 	var names []string
 	for _, v := range r.obs.Verifiers {
 		if v.Acked < key.Generation {
