@@ -92,6 +92,7 @@ func launch(t *testing.T, over *link, namespace string, flags ...string) *contro
 		defer close(p.ended)
 		_ = p.cmd.Wait() // it is killed
 	}()
+	t.Cleanup(p.kill) // before the gateway closes, to which it would come back
 	return p
 }
 
