@@ -23,6 +23,7 @@ type carrier struct {
 	revision   int64
 	generation int64
 	keys       []keyring.VerifyKey
+	mounted    bool     // some living pod mounts it
 	untold     []string // pods that were not told of the bundle's revision
 	verifiers  []verifier
 	report     rollcall.Report
@@ -36,35 +37,39 @@ type verifier struct {
 }
 
 // readCarriers finds the bundles of the namespace that hold keys of the
-// SigningKey. Those that cannot are not fetched.
-func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy) ([]carrier, error) {
+// SigningKey, and the pods whose bundle is nobody's any more. Bundles that cannot
+// hold any are not fetched.
+func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy) ([]carrier, orphans, error) {
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing pods: %w", err)
+		return nil, nil, fmt.Errorf("listing pods: %w", err)
 	}
 	var carriers []carrier
+	kept := map[string]rollcall.Report{}
 	for i := range policies {
 		p := &policies[i]
 		report := r.switchboard.roll.Report(bundleKey(p))
 		if !mayCarry(p, key, report) {
+			kept[v1alpha1.BundleName(p.Name)] = report
 			continue
 		}
 		secret, err := liveSecret(ctx, r.client, key.Namespace, v1alpha1.BundleName(p.Name))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if foreign(secret, p) {
+		if secret == nil || foreign(secret, p) {
 			continue
 		}
+		kept[v1alpha1.BundleName(p.Name)] = report
 		found, holds := carrierOf(readBundle(secret), key.Name, report)
-		if holds || secret != nil && expected(p, key) || found.seen.named[key.Name] > 0 {
+		if holds || expected(p, key) || found.seen.named[key.Name] > 0 {
 			found.name = v1alpha1.BundleName(p.Name)
 			r.switchboard.nudger.overlay(bundleKey(p), pods.Items)
 			found.attend(pods.Items)
 			carriers = append(carriers, found)
 		}
 	}
-	return carriers, nil
+	return carriers, r.readOrphans(key, pods.Items, carriers, kept), nil
 }
 
 // mayCarry reports whether a policy's bundle may hold keys of a SigningKey: it
@@ -95,8 +100,11 @@ func expected(p *v1alpha1.AgentAuthPolicy, key *v1alpha1.SigningKey) bool {
 	}
 	programmed := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionProgrammed)
 	return meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionAccepted) &&
-		programmed != nil && programmed.Reason != v1alpha1.ReasonRefsUnresolved
+		programmed != nil && !slices.Contains(unwritable, programmed.Reason)
 }
+
+// unwritable are the reasons of Programmed for which a bundle stays as it is.
+var unwritable = []string{v1alpha1.ReasonRefsUnresolved, v1alpha1.ReasonBundleInvalid, v1alpha1.ReasonBundleConflict}
 
 // carrierOf reports what a bundle, and those who loaded it, hold of a SigningKey.
 func carrierOf(bundle written, key string, report rollcall.Report) (carrier, bool) {
@@ -117,6 +125,7 @@ func (c *carrier) attend(pods []corev1.Pod) {
 		if !mounts(pod, c.name) {
 			continue
 		}
+		c.mounted = true
 		if !toldOf(pod, c.revision) {
 			c.untold = append(c.untold, pod.Name)
 		}

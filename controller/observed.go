@@ -18,7 +18,7 @@ const untoldPatience = 2 * time.Minute
 func (w keyWorld) observations(view keyView) keyring.Observations {
 	seen := keyring.Observations{
 		Distributed: distributed(w.carriers, w.state, w.hurries()), Verifiers: w.verifiers(),
-		Accepted: w.accepted(), Doubt: w.doubt(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
+		Accepted: w.accepted(), Unneeded: len(w.carriers) == 0 && len(w.orphans.known()) == 0, Doubt: w.doubt(), Floor: w.floor(), Import: view.imported.values, Memory: w.memory(),
 	}
 	if w.export != nil && !foreign(w.export, w.key) {
 		seen.ExportedKID = string(w.export.Data[v1alpha1.ExportCurrentKID])
@@ -38,6 +38,12 @@ func (w keyWorld) hurries() bool {
 	})
 }
 
+// urgent reports whether the successor of a revoked key is on its way in. It does
+// not wait for bundles that no pod mounts.
+func urgent(state *keyring.State) bool {
+	return state != nil && slices.ContainsFunc(state.Keys, func(key keyring.Key) bool { return key.Urgent && key.Published.IsZero() })
+}
+
 // distributed is the lowest generation that every carrier holds and, unless it
 // hurries, told its pods of. A bundle that lacks a key of the state does not
 // count as holding it, whatever generation it names: it may stem from an earlier
@@ -47,6 +53,9 @@ func distributed(carriers []carrier, state *keyring.State, hurries bool) int64 {
 	for _, c := range carriers {
 		if len(c.untold) > 0 && !hurries {
 			return 0
+		}
+		if !c.mounted && urgent(state) {
+			continue
 		}
 		lowest = min(lowest, c.holds(state))
 	}
@@ -82,13 +91,30 @@ func (c carrier) proves(state *keyring.State, set string, v verifier) int64 {
 // silent reports whether it is unknown what a sidecar accepts.
 func (v verifier) silent() bool { return v.answer.At.IsZero() || v.answer.Stale }
 
+// unasked reports whether this process has not come to ask a sidecar yet.
+func (c carrier) unasked(v verifier, now time.Time) bool {
+	return v.answer.At.IsZero() && v.answer.Problem == "" && now.Sub(c.watchedSince(now)) < askedByThen
+}
+
+func (w keyWorld) anyUnasked() bool {
+	return slices.ContainsFunc(w.verifiers(), func(v keyring.Verifier) bool { return v.Unasked })
+}
+
+// askedByThen is when every sidecar that can be asked was.
+const askedByThen = time.Minute
+
 // verifiers are the pods that verify with the set, and what they proved.
 func (w keyWorld) verifiers() []keyring.Verifier {
 	var all []keyring.Verifier
 	for _, c := range w.carriers {
 		for _, v := range c.verifiers {
-			all = append(all, keyring.Verifier{Name: v.name, Acked: c.proves(w.state, w.key.Name, v), Silent: v.silent()})
+			all = append(all, keyring.Verifier{
+				Name: v.name, Acked: c.proves(w.state, w.key.Name, v), Silent: v.silent(), Unasked: c.unasked(v, w.now),
+			})
 		}
+	}
+	for _, o := range w.orphans.known() {
+		all = append(all, keyring.Verifier{Name: o.pod, Silent: true})
 	}
 	return all
 }
@@ -148,12 +174,14 @@ func (c carrier) testimony(key string, state bundle.State) keyring.Witness {
 }
 
 // accepted is when tokens of each key were last accepted; nil when no bundle
-// holds the set.
+// holds the set, and none did in the time of its keys. A policy that is deleted
+// and made anew does not wipe out what was heard.
 func (w keyWorld) accepted() map[string]time.Time {
-	if len(w.carriers) == 0 {
+	last := w.heard()
+	if len(w.carriers) == 0 && len(w.orphans) == 0 && len(last) == 0 && w.doubt().IsZero() {
 		return nil
 	}
-	return w.heard()
+	return last
 }
 
 // heard is when sidecars told of the last accepted token of each key, now or as
@@ -209,6 +237,9 @@ func (w keyWorld) doubtOf(key keyring.Key) time.Time {
 	}
 	if at := status.ObservedSinceTime; at != nil {
 		doubt = w.past(at.Time)
+	}
+	if len(w.carriers) == 0 && status.LastObservedTime != nil && watched.After(doubt) {
+		doubt = watched // until then somebody watched, and now nobody does
 	}
 	for _, c := range w.carriers {
 		if c.report.Lost.After(doubt) {

@@ -26,7 +26,7 @@ func rollingOut() keyWorld {
 	w.key.Name = "k"
 	w.memo = (&keyMemos{}).of(types.NamespacedName{Name: "k"}, "1")
 	w.carriers = []carrier{{
-		name: "chat.gatepost-bundle", revision: 7, generation: 5, keys: []keyring.VerifyKey{{KID: "3-old"}, {KID: "5-new"}},
+		name: "chat.gatepost-bundle", revision: 7, generation: 5, mounted: true, keys: []keyring.VerifyKey{{KID: "3-old"}, {KID: "5-new"}},
 		verifiers: []verifier{{"a", loaded(7, 5, "3-old", "5-new")}, {"b", loaded(6, 4, "3-old")}},
 		report:    rollcall.Report{Since: noon.Add(-time.Hour), Accepted: map[string]time.Time{"3-old": noon}},
 	}}

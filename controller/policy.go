@@ -84,7 +84,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if p.DeletionTimestamp != nil {
+	if dissolves(&p) {
 		return ctrl.Result{}, nil
 	}
 	world, err := r.read(ctx, &p)
@@ -104,6 +104,9 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	}
 	r.tell(world, &view)
 	r.call(world, view)
+	if p.DeletionTimestamp != nil {
+		return ctrl.Result{RequeueAfter: world.hearAgain()}, nil
+	}
 	return unlessBehind(world.hearAgain(), r.report(ctx, &p, view))
 }
 
@@ -154,9 +157,11 @@ func judgeSpec(p *v1alpha1.AgentAuthPolicy) (policy.Spec, error) {
 	return compiled.Spec(), nil
 }
 
-// document is the policy as a sidecar reads it, if it is accepted.
+// document is the policy as a sidecar reads it, if it is accepted. One that is
+// being deleted, and that somebody's finalizer keeps, stays in force as it was last:
+// its keys go on being updated and revoked.
 func (w policyWorld) document(view policyView) *manifest.Document {
-	if view.acceptance().status != metav1.ConditionTrue {
+	if w.policy.DeletionTimestamp != nil || view.acceptance().status != metav1.ConditionTrue {
 		return nil
 	}
 	return &manifest.Document{

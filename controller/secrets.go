@@ -139,3 +139,10 @@ func yields(err error) bool {
 
 // lostRace reports a write that came second.
 func lostRace(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// dissolves reports whether the garbage collector is deleting what an object owns,
+// and then the object: nothing of it is to be written any more. One that somebody
+// else's finalizer keeps is still looked after.
+func dissolves(object client.Object) bool {
+	return object.GetDeletionTimestamp() != nil && slices.Contains(object.GetFinalizers(), metav1.FinalizerDeleteDependents)
+}

@@ -62,12 +62,15 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if key.DeletionTimestamp != nil {
+	if dissolves(&key) {
 		return ctrl.Result{}, nil
 	}
 	w, err := r.read(ctx, &key)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if key.DeletionTimestamp != nil && w.secret == nil {
+		return ctrl.Result{}, nil // nothing is made anew
 	}
 	view, err := r.advance(ctx, w)
 	if err != nil {

@@ -29,6 +29,8 @@ type waits struct {
 	bundles []string          // that do not hold every key yet
 	untold  []string          // pods that were not told of their bundle
 	why     map[string]string // by pod: why it proves nothing
+
+	revocation []string // pods that may accept the key that was revoked last, whoever else refuses it
 }
 
 // view judges what can be judged before planning.
@@ -188,6 +190,9 @@ func (v keyView) degradation() condition {
 		if v.found(grave.kind) {
 			return holds(kind, grave.reason, grave.message)
 		}
+	}
+	if len(v.waits.revocation) > 0 {
+		return holds(kind, v1alpha1.ReasonVerifiersLagging, "these pods may still accept the key that was revoked last: "+v.waits.pods(v.waits.revocation))
 	}
 	return fails(kind, v1alpha1.ReasonHealthy, "nothing needs attention")
 }

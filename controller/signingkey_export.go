@@ -17,7 +17,7 @@ func (r *keyReconciler) export(ctx context.Context, w keyWorld, state *keyring.S
 		}
 	}
 	to := w.key.Spec.ExportTo
-	if to == nil {
+	if to == nil || w.export == nil && w.key.DeletionTimestamp != nil {
 		return false, nil
 	}
 	if foreign(w.export, w.key) {

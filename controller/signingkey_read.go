@@ -26,6 +26,7 @@ type keyWorld struct {
 	stale    []string       // names of Secrets that were exported to and no longer are
 	imported *corev1.Secret // nil: there is none, or none is asked for
 	carriers []carrier
+	orphans  orphans
 	skew     time.Duration
 	margin   time.Duration // how long nobody may have watched without a doubt
 	strict   bool          // keys come and go by proof (waitForVerifiers)
@@ -58,7 +59,7 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 	if world.stale, err = r.staleExports(ctx, key); err != nil {
 		return world, err
 	}
-	world.carriers, err = r.readCarriers(ctx, key, policies.Items)
+	world.carriers, world.orphans, err = r.readCarriers(ctx, key, policies.Items)
 	world.peopled = world.memo.peopledSince(world.tallied() > 0, world.now)
 	return world, err
 }

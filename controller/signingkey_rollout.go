@@ -26,7 +26,7 @@ func (v verifier) has(set, kid string) bool { return slices.Contains(v.answer.St
 
 // holders says how many verifiers have a key; nil while no bundle holds the set.
 func (w keyWorld) holders(kid string) *v1alpha1.VerifierStatus {
-	if len(w.carriers) == 0 {
+	if len(w.carriers) == 0 && len(w.orphans.known()) == 0 {
 		return nil
 	}
 	status := &v1alpha1.VerifierStatus{}
@@ -39,6 +39,10 @@ func (w keyWorld) holders(kid string) *v1alpha1.VerifierStatus {
 				status.Lagging = append(status.Lagging, v.name)
 			}
 		}
+	}
+	for _, o := range w.orphans.known() {
+		status.Total++
+		status.Lagging = append(status.Lagging, o.pod)
 	}
 	slices.Sort(status.Lagging)
 	status.Lagging = status.Lagging[:min(len(status.Lagging), mostNamed)]
@@ -58,13 +62,13 @@ func (w keyWorld) reached(state *keyring.State, generation int64) bool {
 			}
 		}
 	}
-	return true
+	return len(w.orphans.known()) == 0
 }
 
 // tally counts the verifiers by whether they follow the set: have its newest key,
 // and none that was revoked.
 func (w keyWorld) tally(state *keyring.State) map[string]int {
-	count := map[string]int{"acknowledged": 0, "lagging": 0, "silent": 0}
+	count := map[string]int{"acknowledged": 0, "lagging": 0, "silent": len(w.orphans.known())}
 	for _, c := range w.carriers {
 		for _, v := range c.verifiers {
 			switch answer := v.answer.State; {
@@ -146,23 +150,27 @@ func (w keyWorld) rollsOut(key keyring.Key) bool {
 // watchedUntil is until when acceptances were watched: now, unless nobody watches
 // or there is nothing to be seen.
 func (w keyWorld) watchedUntil() time.Time {
-	nobody := slices.ContainsFunc(w.carriers, func(c carrier) bool { return c.report.Since.IsZero() })
+	nobody := len(w.carriers) == 0 || slices.ContainsFunc(w.carriers, func(c carrier) bool { return c.report.Since.IsZero() })
 	if nobody || w.strict && w.peopled.IsZero() {
 		return time.Time{}
 	}
 	return w.now
 }
 
-// watchAgain is when to note until when acceptances were watched; zero: nothing
-// is.
+// watchAgain is when to note until when acceptances were watched, and to look
+// whether orphans are gone, of which nobody tells; zero: nothing is.
 func (w keyWorld) watchAgain(v keyView) time.Duration {
+	var look time.Duration
+	if len(w.orphans) > 0 || w.anyUnasked() {
+		look = slowArrivalPause
+	}
 	if v.plan.State == nil || !v.spec.External || len(w.carriers) == 0 {
-		return 0
+		return look
 	}
 	if slices.ContainsFunc(v.plan.State.Keys, func(key keyring.Key) bool { return key.Phase == keyring.Retiring }) {
-		return w.beat()
+		return sooner(look, w.beat())
 	}
-	return 0
+	return look
 }
 
 // later is the time to show: the new one if it is the first, or later than the
@@ -185,7 +193,7 @@ func (v keyView) lastRevocation(w keyWorld) *v1alpha1.RevocationStatus {
 	now := &v1alpha1.RevocationStatus{KID: last.KID, RevokedTime: moment(last.Time)}
 	if was := w.key.Status.LastRevocation; was != nil && was.KID == last.KID && was.AcknowledgedTime != nil {
 		now.AcknowledgedTime = was.AcknowledgedTime
-	} else if w.reached(v.plan.State, last.Generation) {
+	} else if w.reached(v.plan.State, last.Generation) && len(w.orphans.mayAccept(last.Time)) == 0 {
 		now.AcknowledgedTime = moment(w.memo.first(changeRevoke, last.KID, w.now))
 	}
 	return now

@@ -22,8 +22,24 @@ func (w keyWorld) waits() waits {
 			found.why[v.name] = v.why(c.revision)
 		}
 	}
+	for _, o := range w.orphans {
+		found.why[o.pod] = o.why()
+	}
+	found.revocation = w.unsure()
 	slices.Sort(found.untold)
 	return found
+}
+
+// unsure names the orphans for which the last revocation is not acknowledged.
+func (w keyWorld) unsure() []string {
+	if w.state == nil || len(w.state.Revoked) == 0 {
+		return nil
+	}
+	last := w.state.Revoked[len(w.state.Revoked)-1]
+	if was := w.key.Status.LastRevocation; was != nil && was.KID == last.KID && was.AcknowledgedTime != nil {
+		return nil
+	}
+	return w.orphans.mayAccept(last.Time)
 }
 
 // why says what keeps a sidecar from acknowledging the revision.

@@ -76,6 +76,7 @@ func (s *switchboard) expect(bundle types.NamespacedName, call rollcall.Call, ke
 	}
 	call.Keys = heard
 	s.lines[bundle] = line{revision: call.Revision, keys: keys, moving: moving, heard: heard}
+	delete(s.gone, bundle)
 	s.mu.Unlock()
 	s.roll.Expect(bundle, call)
 }
