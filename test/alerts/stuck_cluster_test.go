@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/yaml"
 
@@ -61,7 +60,10 @@ func TestASignerThatNeverRestartsIsAlarmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns := c.Namespace(t)
-	registry := runController(t, c)
+	registry := prometheus.NewRegistry()
+	t.Cleanup(fleet.RunController(t, c.Config, controller.Config{
+		MinPrePublish: 50 * time.Millisecond, RetireMargin: time.Second, Registerer: registry,
+	}))
 	kubectl("apply", "-n", ns, "-f", objects)
 	f, err := fleet.New(ctx, fleet.Options{Config: c.Config, Namespace: ns})
 	if err != nil {
@@ -102,28 +104,6 @@ func TestASignerThatNeverRestartsIsAlarmed(t *testing.T) {
 	if counts.Refused > 0 || counts.Accepted == 0 {
 		t.Errorf("%+v", counts)
 	}
-}
-
-func runController(t *testing.T, c *cluster.Cluster) *prometheus.Registry {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	mgr, err := controller.New(rest.CopyConfig(c.Config), controller.Config{
-		SidecarImage: fleet.Image, MetricsAddress: "0", HealthAddress: "0",
-		MinPrePublish: 50 * time.Millisecond, RetireMargin: time.Second, Registerer: registry,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return registry
 }
 
 // alarmed waits until the alerts of the namespace are these and no others. What

@@ -3,7 +3,6 @@
 package docs
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"gatepost.dev/gatepost/controller"
@@ -57,7 +54,7 @@ func furnished(t *testing.T) *cluster.Cluster {
 			t.Fatal(err)
 		}
 	}
-	runController(t, c)
+	t.Cleanup(fleet.RunController(t, c.Config, controller.Config{MinPrePublish: time.Second, RetireMargin: time.Second}))
 	f, err := fleet.New(t.Context(), fleet.Options{Config: c.Config, Namespace: "agents"})
 	if err != nil {
 		t.Fatal(err)
@@ -71,24 +68,4 @@ func furnished(t *testing.T) *cluster.Cluster {
 		t.Fatalf("the sidecars did not acknowledge the first key: %v\n%s", err, out)
 	}
 	return c
-}
-
-func runController(t *testing.T, c *cluster.Cluster) {
-	t.Helper()
-	mgr, err := controller.New(rest.CopyConfig(c.Config), controller.Config{
-		SidecarImage: fleet.Image, MetricsAddress: "0", HealthAddress: "0",
-		MinPrePublish: time.Second, RetireMargin: time.Second, Registerer: prometheus.NewRegistry(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,6 +22,7 @@ import (
 	"gatepost.dev/gatepost/controller"
 	"gatepost.dev/gatepost/test/cluster"
 	"gatepost.dev/gatepost/test/fleet"
+	"gatepost.dev/gatepost/test/live"
 )
 
 // world is the control plane that the tests share.
@@ -78,7 +77,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if world.api, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
-	return m.Run(), nil
+	return live.Main(m), nil
 }
 
 // patience is how long a test waits for what takes seconds.
@@ -99,26 +98,13 @@ func figure(name string, value any, unit string) { fmt.Printf("figure: %s %v %s\
 // milliseconds, until the returned function is called.
 func startController(t *testing.T, namespace string, edit func(*controller.Config)) (end func()) {
 	t.Helper()
-	config := controller.Config{
-		SidecarImage: fleet.Image, MetricsAddress: "0", HealthAddress: "0", WatchNamespaces: []string{namespace},
-		MinPrePublish: 20 * time.Millisecond, RetireMargin: 20 * time.Millisecond, Registerer: prometheus.NewRegistry(),
+	c := controller.Config{
+		WatchNamespaces: []string{namespace}, MinPrePublish: 20 * time.Millisecond, RetireMargin: 20 * time.Millisecond,
 	}
 	if edit != nil {
-		edit(&config)
+		edit(&c)
 	}
-	mgr, err := controller.New(rest.CopyConfig(world.cluster.Config), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	return func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}
+	return fleet.RunController(t, world.cluster.Config, c)
 }
 
 // newFleet plays the pods of a namespace until the test ends.

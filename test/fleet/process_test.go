@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/test/fleet"
+	"gatepost.dev/gatepost/test/live"
 )
 
 // program is the built controller as a process of its own, so that what it
@@ -31,30 +31,16 @@ type program struct {
 	metrics string // host:port
 }
 
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "fleet-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "controller")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../cmd/controller")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the controller: %w: %s", err, out)
-	}
-	return path, nil
-})
-
 // ownProcess runs the controller of one namespace until the test ends.
 func ownProcess(t *testing.T, namespace string, flags ...string) *program {
 	t.Helper()
-	path, err := built()
+	path := live.Build(t, "controller")
+	p := &program{log: &tail{}, metrics: live.FreeAddress(t)}
+	health := live.FreeAddress(t)
+	_, webhookPort, err := net.SplitHostPort(live.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{log: &tail{}, metrics: freeAddress(t)}
-	health := freeAddress(t)
-	_, webhookPort, _ := net.SplitHostPort(freeAddress(t))
 	var first []string
 	watched := namespace + ",gatepost-system" // its own is for the webhook's certificate
 	if os.Getenv(profileDir) != "" {
@@ -83,16 +69,6 @@ func ownProcess(t *testing.T, namespace string, flags ...string) *program {
 		return ""
 	})
 	return p
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func get(url string) ([]byte, error) {

@@ -269,42 +269,27 @@ func restartable(t *testing.T, namespace string) (restart func()) {
 // make signers use keys that verifiers lack, and removals count that never
 // happened. Both are seen.
 func TestLyingVerifiersAreSeen(t *testing.T) {
-	ns := world.cluster.Namespace(t)
-	t.Cleanup(startController(t, ns, nil))
-	key, p := fastKey(ns, "tokens"), fastPolicy(ns, "chat", "tokens")
-	create(t, key, p)
-	f := newFleet(t, fleet.Options{Namespace: ns})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	pods, err := f.Add(ctx, "chat", 5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := f.Signer(ctx, "tokens-export", "HS256", fleet.Span{Max: 200 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sending := send(t, f, fleet.Traffic{Signer: signer, Policy: "chat"})
-	pods[0].Hold(true)
-	pods[0].Lie(true)
-	first := signer.KID()
-	annotate(t, key, v1alpha1.AnnotationRotateNow, "1")
+	s := newScene(t, 5)
+	s.pods[0].Hold(true)
+	s.pods[0].Lie(true)
+	first := s.signer.KID()
+	annotate(t, s.key, v1alpha1.AnnotationRotateNow, "1")
 	eventually(t, patience, func() string {
-		if signer.KID() == first {
+		if s.signer.KID() == first {
 			return "the signer has no new key"
 		}
 		return ""
 	})
-	annotate(t, key, v1alpha1.AnnotationConfirmSigner, signer.KID())
+	annotate(t, s.key, v1alpha1.AnnotationConfirmSigner, s.signer.KID())
 	eventually(t, patience, func() string {
-		if counts := f.Counts(); counts.Refused == 0 || counts.RemovedAccepted == 0 {
+		if counts := s.fleet.Counts(); counts.Refused == 0 || counts.RemovedAccepted == 0 {
 			return fmt.Sprintf("the lie is not seen: %+v", counts)
 		}
 		return ""
 	})
-	sending()
-	for _, pod := range pods[1:] {
-		if !pod.Knows(signer.KID()) {
+	s.quiet()
+	for _, pod := range s.pods[1:] {
+		if !pod.Knows(s.signer.KID()) {
 			t.Errorf("%s, which does not lie, lacks the new key", pod.Name)
 		}
 	}
@@ -312,36 +297,21 @@ func TestLyingVerifiersAreSeen(t *testing.T) {
 
 // A verifier that is held back holds up the rotation, and nobody is refused.
 func TestARotationWaitsForAHeldVerifier(t *testing.T) {
-	ns := world.cluster.Namespace(t)
-	t.Cleanup(startController(t, ns, nil))
-	key, p := fastKey(ns, "tokens"), fastPolicy(ns, "chat", "tokens")
-	create(t, key, p)
-	f := newFleet(t, fleet.Options{Namespace: ns})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	pods, err := f.Add(ctx, "chat", 5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := f.Signer(ctx, "tokens-export", "HS256", fleet.Span{Max: 200 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sending := send(t, f, fleet.Traffic{Signer: signer, Policy: "chat"})
-	pods[0].Hold(true)
-	first := signer.KID()
-	annotate(t, key, v1alpha1.AnnotationRotateNow, "1")
+	s := newScene(t, 5)
+	s.pods[0].Hold(true)
+	first := s.signer.KID()
+	annotate(t, s.key, v1alpha1.AnnotationRotateNow, "1")
 	time.Sleep(5 * time.Second) // without the wait the switch takes one
-	if signer.KID() != first {
+	if s.signer.KID() != first {
 		t.Error("a new key signs although a verifier lacks it")
 	}
-	pods[0].Hold(false)
+	s.pods[0].Hold(false)
 	eventually(t, patience, func() string {
-		if signer.KID() == first {
+		if s.signer.KID() == first {
 			return "the signer has no new key although every verifier could have it"
 		}
 		return ""
 	})
-	sending()
-	held(t, f)
+	s.quiet()
+	held(t, s.fleet)
 }
