@@ -232,26 +232,42 @@ func (a *Agent) BringBack(ctx context.Context, restore Restore, revoked Key, wat
 			return 0, nil, fmt.Errorf("restoring %s: %w", old.Name, err)
 		}
 	}
-	until := time.Now().Add(watched)
-	for ctx.Err() == nil && time.Now().Before(until) {
-		pods, err := a.Pods(ctx, client.MatchingLabels{"app": AgentName})
-		if err != nil {
-			return tries, accepted, err
+	watching, stop := context.WithTimeout(ctx, watched)
+	defer stop()
+	withKID := false
+	again(watching, 100*time.Millisecond, func(ctx context.Context) {
+		withKID = !withKID
+		got, presentErr := a.presentToAll(ctx, revoked, withKID)
+		if ctx.Err() == nil {
+			err = errors.Join(err, presentErr)
 		}
-		for _, pod := range slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !ready(pod) }) {
-			token, err := revoked.Sign(Teacher(), time.Now(), a.lifetime, tries%2 == 0)
-			if err != nil {
-				return tries, accepted, err
-			}
-			got, err := present(ctx, a.Pod, aimAt(pod).URL, token.Text, false)
-			if err != nil || got.status >= http.StatusInternalServerError {
-				continue
-			}
+		for pod, status := range got {
 			tries++
-			if got.status != http.StatusUnauthorized {
-				accepted = append(accepted, pod.Name+": "+strconv.Itoa(got.status))
+			if status != http.StatusUnauthorized {
+				accepted = append(accepted, pod+": "+strconv.Itoa(status))
 			}
+		}
+	})
+	return tries, accepted, errors.Join(err, ctx.Err())
+}
+
+// presentToAll presents a fresh token of a key to every pod that is ready, and
+// returns what those that answered said, by pod.
+func (a *Agent) presentToAll(ctx context.Context, key Key, withKID bool) (map[string]int, error) {
+	pods, err := a.Pods(ctx, client.MatchingLabels{"app": AgentName})
+	if err != nil {
+		return nil, err
+	}
+	said := map[string]int{}
+	for _, pod := range slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !ready(pod) }) {
+		token, err := key.Sign(Teacher(), time.Now(), a.lifetime, withKID)
+		if err != nil {
+			return said, err
+		}
+		got, err := present(ctx, a.Pod, aimAt(pod).URL, token.Text, false)
+		if err == nil && got.status < http.StatusInternalServerError {
+			said[pod.Name] = got.status
 		}
 	}
-	return tries, accepted, ctx.Err()
+	return said, nil
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -194,8 +192,7 @@ func (a *Agent) useUntilRefused(ctx context.Context, removed Key) (answer, error
 			if err != nil {
 				return err
 			}
-			url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(agentPort)) + "/agent"
-			if got, err = ask(ctx, a.Pod, http.MethodPost, url, bearer(token.Text), hello); err != nil {
+			if got, err = present(ctx, a.Pod, aimAt(pod).URL, token.Text, false); err != nil {
 				return err
 			}
 			if got.status == http.StatusOK {

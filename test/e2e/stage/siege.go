@@ -82,8 +82,10 @@ func (s *Siege) pass(ctx context.Context, i int) error {
 		return err
 	}
 	p.Old = s.watch.Key().Status.ActiveKeyID
-	pods := s.watch.Serving()
-	pod := pods[rand.N(len(pods))] //nolint:gosec // any pod, and no secret
+	pod, err := s.anyPod(ctx)
+	if err != nil {
+		return err
+	}
 	p.Asked = time.Now()
 	var troubles trouble
 	if p.Killed {
@@ -104,6 +106,19 @@ func (s *Siege) pass(ctx context.Context, i int) error {
 	s.Passages = append(s.Passages, p)
 	s.tell(p.describe(i + 1))
 	return nil
+}
+
+// anyPod is one of the pods that are ready, as soon as one is.
+func (s *Siege) anyPod(ctx context.Context) (pod corev1.Pod, err error) {
+	err = Eventually(ctx, time.Minute, func(context.Context) error {
+		pods := s.watch.Serving()
+		if len(pods) == 0 {
+			return errors.New("no guarded pod is ready")
+		}
+		pod = pods[rand.N(len(pods))] //nolint:gosec // any pod, and no secret
+		return nil
+	})
+	return pod, err
 }
 
 // heldFor is how long a pod is held back: several times as long as the key would

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
 // rereadEvery is how old what a Signer knows of the Secret may be.
@@ -78,9 +80,9 @@ func (s *Signer) reread(ctx context.Context) (Key, error) {
 	if err := s.API.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: s.Secret}, &secret); err != nil {
 		return Key{}, fmt.Errorf("reading the exported Secret: %w", err)
 	}
-	key := Key{KID: string(secret.Data["current.kid"]), Secret: secret.Data[s.ValueKey]}
+	key := Key{KID: string(secret.Data[v1alpha1.ExportCurrentKID]), Secret: secret.Data[s.ValueKey]}
 	if key.KID == "" || len(key.Secret) == 0 {
-		return Key{}, fmt.Errorf("exported Secret %s/%s: no current.kid, or nothing under %s", s.Namespace, s.Secret, s.ValueKey)
+		return Key{}, fmt.Errorf("exported Secret %s/%s: no %s, or nothing under %s", s.Namespace, s.Secret, v1alpha1.ExportCurrentKID, s.ValueKey)
 	}
 	return key, nil
 }

@@ -24,7 +24,7 @@ type Stubborn struct {
 	Tally    Tally
 }
 
-// stubbornWithin bounds each wait: what sidecars accepted is told to the minute.
+// stubbornWithin bounds each wait: the longest is for twice retireAfter.
 const stubbornWithin = 3 * time.Minute
 
 // NeverRestarts rotates the key of an agent that was hastened while the back end
