@@ -134,7 +134,7 @@ func TestAnExportOfAsymmetricKeys(t *testing.T) {
 		if err := json.Unmarshal(s.Data["jwks.json"], &set); err != nil {
 			return err.Error()
 		}
-		if string(s.Data["current.kid"]) != key.Status.ActiveKeyID || len(set.Keys) != 2 || set.Keys[0]["kid"] != key.Status.ActiveKeyID || set.Keys[0]["use"] != "sig" {
+		if string(s.Data[v1alpha1.ExportCurrentKID]) != key.Status.ActiveKeyID || len(set.Keys) != 2 || set.Keys[0]["kid"] != key.Status.ActiveKeyID || set.Keys[0]["use"] != "sig" {
 			return fmt.Sprintf("the set holds %v", set.Keys)
 		}
 		if strings.Contains(string(s.Data["jwks.json"]), `"d"`) || !strings.HasPrefix(string(s.Data["current"]), "-----BEGIN PRIVATE KEY-----") {

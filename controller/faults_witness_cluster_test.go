@@ -32,7 +32,8 @@ type witness struct {
 	export   string                  // current.kid
 	bundles  map[string]keyring.File // by name of the Secret
 	gone     map[string]bool         // "bundle kid" that a bundle once held
-	mine     map[string]bool         // Secrets whose next version is the test's own doing
+	latest   map[string]string       // resourceVersion of each Secret as it was last seen
+	mine     map[string]string       // that of a Secret whose next version is the test's own doing
 	versions int
 	problems []string
 	changed  chan struct{} // closed and replaced with each version
@@ -43,7 +44,7 @@ func observe(t *testing.T, key *v1alpha1.SigningKey) *witness {
 	t.Helper()
 	w := &witness{
 		key: key.DeepCopy(), retireAfter: key.Spec.Rotation.RetireAfter.Duration,
-		bundles: map[string]keyring.File{}, gone: map[string]bool{}, mine: map[string]bool{}, changed: make(chan struct{}),
+		bundles: map[string]keyring.File{}, gone: map[string]bool{}, latest: map[string]string{}, mine: map[string]string{}, changed: make(chan struct{}),
 	}
 	api, err := client.NewWithWatch(world.cluster.Config, client.Options{Scheme: world.api.Scheme()})
 	if err != nil {
@@ -82,12 +83,12 @@ func (w *witness) finding(format string, args ...any) {
 	w.problems = append(w.problems, w.key.Namespace+": "+fmt.Sprintf(format, args...))
 }
 
-// forgive says that the next version of a Secret is the test's own doing, which
-// binds nobody.
-func (w *witness) forgive(secret string) {
+// forgive says that the version after this one of a Secret is the test's own doing,
+// which binds nobody. A version that is still on its way here is not mistaken for it.
+func (w *witness) forgive(secret *corev1.Secret) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mine[secret] = true
+	w.mine[secret.Name] = secret.ResourceVersion
 }
 
 // has says whether a key is in a phase.
@@ -106,12 +107,13 @@ func (w *witness) see(event watch.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.versions++
+	before := w.latest[secret.Name]
+	mine := before != "" && w.mine[secret.Name] == before
+	w.latest[secret.Name] = secret.ResourceVersion
 	if event.Type == watch.Deleted {
 		delete(w.bundles, secret.Name)
 		secret = &corev1.Secret{ObjectMeta: secret.ObjectMeta}
 	}
-	mine := w.mine[secret.Name]
-	delete(w.mine, secret.Name)
 	switch {
 	case secret.Name == v1alpha1.StateName(w.key.Name):
 		w.seeState(secret, mine, time.Now())

@@ -66,8 +66,7 @@ func putStatus(t *testing.T, object client.Object, edit func()) {
 }
 
 // After a restore of the whole cluster only the sidecars remember what happened
-// since. The controller takes it from them, before they take anything from it
-// (decision 22).
+// since. The controller takes it from them, before they take anything from it.
 func TestARestoredClusterLearnsFromItsSidecars(t *testing.T) {
 	key, p, pods := guarded(t, 3)
 	first := key.Status.ActiveKeyID

@@ -45,7 +45,7 @@ func TestAGeneratedSecretIsMadeAndExported(t *testing.T) {
 			return "the secret is short or missing"
 		case !bytes.Equal(export.Data["current"], export.Data["JWT_SECRET"]):
 			return "the value under its own name differs"
-		case string(export.Data["current.kid"]) != key.Status.ActiveKeyID:
+		case string(export.Data[v1alpha1.ExportCurrentKID]) != key.Status.ActiveKeyID:
 			return "the key id is another"
 		case export.Labels[v1alpha1.LabelComponent] != v1alpha1.ComponentExport || !metav1.IsControlledBy(export, key):
 			return "it is not marked as ours"
@@ -124,7 +124,7 @@ func TestAScheduledRotationOverlaps(t *testing.T) {
 
 	lives := map[string][]string{} // kid: phases in the order seen
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !lived(lives); time.Sleep(50 * time.Millisecond) {
-		signer := string(secretOf(t, ns, "tokens-export").Data["current.kid"]) // before the bundle: it follows
+		signer := string(secretOf(t, ns, "tokens-export").Data[v1alpha1.ExportCurrentKID]) // before the bundle: it follows
 		if kids := kidsOf(t, p); signer != "" && !slices.Contains(kids, signer) {
 			t.Fatalf("signers use %s, the bundle holds %v", signer, kids)
 		}
@@ -209,7 +209,7 @@ func TestASuspendedKeyDoesNotRotateAndCanBeRevoked(t *testing.T) {
 		if slices.Contains(kidsOf(t, p), first) {
 			return "the bundle still holds the revoked key"
 		}
-		if export := secretOf(t, ns, "tokens-export"); string(export.Data["current.kid"]) == first {
+		if export := secretOf(t, ns, "tokens-export"); string(export.Data[v1alpha1.ExportCurrentKID]) == first {
 			return "the export still holds the revoked key"
 		}
 		return ""
