@@ -95,7 +95,7 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{RequeueAfter: staleCachePause}, nil // written by another leader; the cache will catch up
 	}
 	view, err := r.bundle(ctx, world)
-	if err != nil {
+	if err != nil && view.bundle.refused == "" {
 		return settled(err)
 	}
 	if view.early {
@@ -105,7 +105,10 @@ func (r *policyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	r.tell(world, &view)
 	r.call(world, view)
 	if p.DeletionTimestamp != nil {
-		return ctrl.Result{RequeueAfter: world.hearAgain()}, nil
+		return ctrl.Result{RequeueAfter: world.hearAgain()}, err
+	}
+	if err != nil {
+		return ctrl.Result{}, errors.Join(err, r.report(ctx, &p, view)) // and try again
 	}
 	return unlessBehind(world.hearAgain(), r.report(ctx, &p, view))
 }
@@ -200,6 +203,9 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 		component: v1alpha1.ComponentBundle, data: plan.data,
 	}
 	if err := secret.apply(ctx, r.client, w.last.secret); err != nil {
+		view.file, view.bundle = w.last.file, bundleView{
+			revision: w.last.revision(), audit: audits(w.last.doc), refused: refusalOf(err),
+		}
 		return view, err
 	}
 	if plan.file.Revision != w.last.revision() { // keys wait for their bundles

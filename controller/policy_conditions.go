@@ -28,6 +28,7 @@ type bundleView struct {
 	audit    bool   // the policy in it only counts what it would refuse
 	foreign  bool   // a Secret of its name belongs to somebody else
 	invalid  error  // a sidecar would have refused it, so it was not written
+	refused  string // why the API server did not take it
 	kept     string // the providers in it that go on with their last keys
 }
 
@@ -101,6 +102,9 @@ func (v policyView) programming() condition {
 	case v.bundle.foreign:
 		return fails(kind, v1alpha1.ReasonBundleConflict,
 			"a Secret with the bundle's name exists and does not belong to this policy: delete it or rename the policy")
+	case v.bundle.refused != "":
+		return fails(kind, v1alpha1.ReasonNotProgrammed, fmt.Sprintf(
+			"the bundle could not be written (%s), so key updates and revocations wait: if it was made immutable, delete it, and it is made anew", v.bundle.refused))
 	case accepted.status != metav1.ConditionTrue && v.bundle.revision == 0:
 		return fails(kind, v1alpha1.ReasonNotAccepted, "no policy was ever accepted: pods that mount its bundle wait for it")
 	case accepted.status != metav1.ConditionTrue:

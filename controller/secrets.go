@@ -146,3 +146,16 @@ func lostRace(err error) bool { return apierrors.IsConflict(err) || apierrors.Is
 func dissolves(object client.Object) bool {
 	return object.GetDeletionTimestamp() != nil && slices.Contains(object.GetFinalizers(), metav1.FinalizerDeleteDependents)
 }
+
+// refusalOf names, in a word of the API server's and without anything that was
+// written, why it will not take a write however often it is tried; empty: it may.
+func refusalOf(err error) string {
+	if yields(err) {
+		return ""
+	}
+	switch reason := apierrors.ReasonForError(err); reason {
+	case metav1.StatusReasonInvalid, metav1.StatusReasonForbidden, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge:
+		return string(reason)
+	}
+	return ""
+}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -73,6 +74,10 @@ func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 		return ctrl.Result{}, nil // nothing is made anew
 	}
 	view, err := r.advance(ctx, w)
+	if err != nil && view.state.reason != "" {
+		_, told := r.report(ctx, w, view)
+		return ctrl.Result{}, errors.Join(err, told) // and try again
+	}
 	if err != nil {
 		return settled(err)
 	}
@@ -104,11 +109,24 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 	view.plan = plan
 	if plan.Changed {
 		if err := r.writeState(ctx, w, plan.State); err != nil {
+			view.plan, view.state = keyring.Result{}, refusedState(w.key, err)
 			return view, err
 		}
 	}
 	view.exportForeign, err = r.export(ctx, w, plan.State)
 	return view, err
+}
+
+// refusedState says that the API server does not take the state, if trying again is
+// in vain.
+func refusedState(key *v1alpha1.SigningKey, err error) refusal {
+	why := refusalOf(err)
+	if why == "" {
+		return refusal{}
+	}
+	return refusal{v1alpha1.ReasonStateInvalid, fmt.Sprintf(
+		"Secret %s could not be written (%s), so rotations and revocations wait: if it was made immutable, put one with the same data in its place that is not",
+		v1alpha1.StateName(key.Name), why)}
 }
 
 // newKey makes key material for the planner.
