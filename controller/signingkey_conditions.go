@@ -169,8 +169,7 @@ func (v keyView) removals() string {
 
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// degradations are the findings that leave a SigningKey working, the gravest
-// first.
+// degradation is the gravest of the findings that leave a SigningKey working.
 func (v keyView) degradation() condition {
 	const kind = v1alpha1.ConditionDegraded
 	if v.exportForeign {

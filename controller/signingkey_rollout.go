@@ -199,8 +199,8 @@ func (v keyView) lastRevocation(w keyWorld) *v1alpha1.RevocationStatus {
 	return now
 }
 
-// propagation is how long the active imported value took to every verifier, when
-// that has just become known; else what was known before.
+// propagation is how long the active imported value took to every verifier, as far
+// as this process saw it; zero: it did not.
 func (v keyView) propagation(w keyWorld) time.Duration {
 	active, _ := v.plan.State.ActiveKey()
 	at, noted := w.memo.noted(changePublish, active.KID)
