@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
-	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 )
 
@@ -119,15 +118,6 @@ func (w keyWorld) verifiers() []keyring.Verifier {
 	return all
 }
 
-// floor is the highest generation that anybody names for a set of this name.
-func (w keyWorld) floor() int64 {
-	var highest int64
-	for _, c := range w.carriers {
-		highest = max(highest, c.generation, c.seen.named[w.key.Name])
-	}
-	return highest
-}
-
 // memory is what the status, the bundles, and sidecars that are ahead of their
 // bundle remember of a set. An object without a status remembers nothing: what
 // bundles hold is then an earlier object's.
@@ -143,34 +133,9 @@ func (w keyWorld) memory() keyring.Memory {
 	witnesses := []keyring.Witness{own}
 	for _, c := range w.carriers {
 		witnesses = append(witnesses, keyring.Witness{Generation: c.generation, Keys: c.keys, Live: c.kids()})
-		witnesses = append(witnesses, c.testimonies(w.key.Name)...)
+		witnesses = append(witnesses, w.testimonies(c)...)
 	}
 	return keyring.Recall(witnesses...)
-}
-
-// testimonies are what the sidecars remember. Thousands say the same.
-func (c carrier) testimonies(key string) []keyring.Witness {
-	var distinct []keyring.Witness
-	for _, answer := range c.report.Answers {
-		one := c.testimony(key, answer.State)
-		known := slices.ContainsFunc(distinct, func(other keyring.Witness) bool {
-			return one.Ahead == other.Ahead && one.Generation == other.Generation &&
-				slices.Equal(one.Live, other.Live) && slices.Equal(one.Claimed, other.Claimed)
-		})
-		if !known {
-			distinct = append(distinct, one)
-		}
-	}
-	return distinct
-}
-
-// testimony is what one sidecar remembers: revocations, and which keys were live
-// if it is ahead of its bundle. One that is merely late is no witness of that.
-func (c carrier) testimony(key string, state bundle.State) keyring.Witness {
-	if state.Revision > c.revision && state.Revision < maxTrusted {
-		return keyring.Witness{Ahead: true, Generation: state.Generations[key], Live: state.KIDs[key], Claimed: state.Revoked[key]}
-	}
-	return keyring.Witness{Claimed: state.Revoked[key]}
 }
 
 // accepted is when tokens of each key were last accepted; nil when no bundle

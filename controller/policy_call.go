@@ -33,6 +33,9 @@ func (r *policyReconciler) call(w policyWorld, view policyView) {
 		r.switchboard.forget(bundle)
 		return
 	}
+	if last := w.last.revision(); last > 0 && view.file.Revision > last+1 {
+		r.switchboard.climbed(bundle, r.now())
+	}
 	every, moving := askIdle, false
 	for _, source := range w.from.keys {
 		pause, moves := source.pace()

@@ -23,19 +23,22 @@ type hearing struct {
 	told     int64         // the highest revision on pods whose sidecars proved nothing yet
 	silent   bool          // some have not been asked yet
 	duration time.Duration // how long they have been asked
+	tired    bool          // the bundle was numbered above their word often enough for now
 }
 
 // hear takes in what sidecars know of the bundle, and what is written on the pods
 // of those that have not answered.
 func (w *policyWorld) hear(report rollcall.Report, now time.Time) {
-	w.seen = recall(report, w.last.revision())
+	known := max(w.last.revision(), w.policy.Status.BundleRevision)
+	w.seen = recallOf(report, w.last.revision(), w.last.generation)
 	if !report.Since.IsZero() {
 		w.heard.duration = now.Sub(report.Since)
 	}
 	for i := range w.claim.pods {
 		pod := &w.claim.pods[i]
 		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
-		if err == nil && told < maxTrusted && report.Answers[pod.UID].At.IsZero() {
+		mounted := mounts(pod, v1alpha1.BundleName(w.policy.Name))
+		if err == nil && mounted && believable(told, known) && report.Answers[pod.UID].At.IsZero() {
 			w.heard.told = max(w.heard.told, told)
 		}
 	}
@@ -60,6 +63,9 @@ func (w policyWorld) tooEarly(plan bundlePlan) bool {
 // above theirs: it would be keys of the past that they then take.
 func (w policyWorld) highestRevision() int64 {
 	highest := w.policy.Status.BundleRevision
+	if w.heard.tired {
+		return highest
+	}
 	if w.hearAgain() == 0 {
 		highest = max(highest, w.heard.told)
 	}
@@ -71,8 +77,12 @@ func (w policyWorld) highestRevision() int64 {
 
 // hearAgain is when to look again because pods were told of a later bundle than
 // this one, which then was put back, and what their sidecars have in force is
-// not known yet; zero: nothing is waited for.
+// not known yet, or because there is no end to what they say; zero: nothing is
+// waited for.
 func (w policyWorld) hearAgain() time.Duration {
+	if w.heard.tired && max(w.heard.told, w.seen.revision) > max(w.last.revision(), w.policy.Status.BundleRevision) {
+		return hearPatience
+	}
 	if w.last.file == nil || w.heard.told <= max(w.last.revision(), w.policy.Status.BundleRevision) {
 		return 0
 	}

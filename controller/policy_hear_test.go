@@ -65,7 +65,9 @@ func TestWhatPodsSayOfTheRevision(t *testing.T) {
 		"what is on the pod of a silent one does not at first": {told: 30, status: 7, since: time.Second, floor: 7, early: true, waits: true},
 		"and does after a while":                               {told: 30, status: 7, since: time.Minute, floor: 30},
 		"one that cannot be asked does not hold a change":      {told: 7, status: 7, answers: answers{"a": {Problem: rollcall.Unreachable}}, since: time.Second, floor: 7},
-		"numbers beyond belief are not believed":               {told: maxTrusted, status: 7, answers: answers{"a": has(maxTrusted)}, floor: 7},
+		"numbers beyond belief are not believed":               {told: 8 + claimRoom, status: 7, answers: answers{"a": has(8 + claimRoom)}, floor: 7},
+		"nor are they on a pod":                                {told: 8 + claimRoom, status: 7, answers: answers{"a": {Problem: rollcall.Unreachable}}, since: time.Minute, floor: 7},
+		"a large step is no step beyond belief":                {told: 7, status: 7, answers: answers{"a": has(7 + claimRoom)}, floor: 7 + claimRoom},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

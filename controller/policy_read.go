@@ -36,6 +36,7 @@ func (r *policyReconciler) read(ctx context.Context, p *v1alpha1.AgentAuthPolicy
 	}
 	world.last = readBundle(secret)
 	world.hear(r.switchboard.roll.Report(bundleKey(p)), r.now())
+	world.heard.tired = !r.switchboard.mayClimb(bundleKey(p), r.now())
 	refs := references(p.Spec.Spec)
 	if world.last.doc != nil {
 		refs.add(world.last.doc.Spec)

@@ -57,9 +57,8 @@ func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics, s *switchboard) er
 func (r *keyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var key v1alpha1.SigningKey
 	if err := r.client.Get(ctx, request.NamespacedName, &key); err != nil {
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) && r.memos.forget(request.NamespacedName) {
 			r.metrics.forgetKey(request.Namespace, request.Name)
-			r.memos.forget(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -25,6 +25,11 @@ type keyMemo struct {
 	untold  map[string]bool      // of those: not yet told in an event
 	used    map[string]time.Time // by kid: the last late use that was counted
 	peopled time.Time            // since when there have been verifiers
+
+	// What sidecars may do to the set, whatever they say (belief.go).
+	lift             int
+	lifted, followed int64
+	rebuilds         allowance
 }
 
 // peopledSince returns since when there have been verifiers; zero: there are none.
@@ -118,9 +123,12 @@ func (m *keyMemos) of(name types.NamespacedName, uid types.UID) *keyMemo {
 	return m.byID[name].memo
 }
 
-// forget drops the memo of an object that is gone.
-func (m *keyMemos) forget(name types.NamespacedName) {
+// forget drops the memo of an object that is gone, and reports whether there was
+// one.
+func (m *keyMemos) forget(name types.NamespacedName) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, known := m.byID[name]
 	delete(m.byID, name)
+	return known
 }

@@ -23,9 +23,10 @@ type switchboard struct {
 	nudger         *nudger
 	keys, policies bell
 
-	mu    sync.Mutex
-	lines map[types.NamespacedName]line     // by bundle
-	gone  map[types.NamespacedName][]string // by bundle that nobody writes any more: the SigningKeys that its pods had
+	mu     sync.Mutex
+	lines  map[types.NamespacedName]line      // by bundle
+	climbs map[types.NamespacedName]allowance // of those
+	gone   map[types.NamespacedName][]string  // by bundle that nobody writes any more: the SigningKeys that its pods had
 }
 
 // line is what waking needs to know of one bundle.
@@ -43,7 +44,7 @@ type line struct {
 const maxHeard = 64
 
 func newSwitchboard(cfg Config) *switchboard {
-	s := &switchboard{lines: map[types.NamespacedName]line{}, gone: map[types.NamespacedName][]string{}}
+	s := &switchboard{lines: map[types.NamespacedName]line{}, climbs: map[types.NamespacedName]allowance{}, gone: map[types.NamespacedName][]string{}}
 	s.roll = rollcall.New(rollcall.Options{Now: cfg.Now, Notify: s.answered})
 	s.nudger = newNudger(cfg)
 	s.nudger.told = s.told
@@ -84,12 +85,13 @@ func (s *switchboard) expect(bundle types.NamespacedName, call rollcall.Call, ke
 // forget drops a bundle that is gone, or is not ours, and wakes the keys that
 // waited for its sidecars.
 func (s *switchboard) forget(bundle types.NamespacedName) {
-	answers := s.roll.Report(bundle)
+	asked := len(s.roll.Report(bundle).Answers) > 0
 	s.mu.Lock()
 	gone, known := s.lines[bundle]
 	delete(s.lines, bundle)
-	if known && len(answers.Answers) > 0 { // its pods go on with what they have
-		s.gone[bundle] = append(slices.Collect(maps.Keys(recall(answers, gone.revision).named)), gone.keys...)
+	delete(s.climbs, bundle)
+	if known && asked { // its pods go on with what they have
+		s.gone[bundle] = append(slices.Collect(maps.Keys(gone.heard)), gone.keys...)
 	}
 	s.mu.Unlock()
 	s.roll.Forget(bundle)
@@ -143,28 +145,43 @@ type edition struct {
 
 func (r recollection) ahead() bool { return r.revision > 0 }
 
-// maxTrusted keeps a pod's author, or a sidecar that lies, from using up the
-// numbers.
-const maxTrusted = 1 << 40
-
 // recall sums up what sidecars answered, against the revision of their bundle.
 func recall(report rollcall.Report, revision int64) recollection {
+	return recallOf(report, revision, func(string) int64 { return 0 })
+}
+
+// recallOf is recall where the generation of each set in the bundle is known.
+func recallOf(report rollcall.Report, revision int64, bundled func(set string) int64) recollection {
 	seen := recollection{named: map[string]int64{}, beyond: map[string]edition{}}
 	for _, answer := range report.Answers {
 		state := &answer.State
-		above := state.Revision > revision && state.Revision < maxTrusted
+		above := state.Revision > revision && believable(state.Revision, revision)
 		if above {
 			seen.revision = max(seen.revision, state.Revision)
 		}
 		for name, generation := range state.Generations {
-			if generation >= maxTrusted {
-				continue
-			}
 			seen.named[name] = max(seen.named[name], generation)
-			if above && generation > seen.beyond[name].generation {
+			if above && generation > seen.beyond[name].generation && believable(generation, bundled(name)) {
 				seen.beyond[name] = edition{generation, state.KIDs[name]}
 			}
 		}
 	}
 	return seen
+}
+
+// mayClimb reports whether a bundle may be numbered above what its sidecars say
+// once more.
+func (s *switchboard) mayClimb(bundle types.NamespacedName, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	climbs := s.climbs[bundle]
+	return climbs.left(maxClimbs, now)
+}
+
+func (s *switchboard) climbed(bundle types.NamespacedName, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	climbs := s.climbs[bundle]
+	climbs.take(maxClimbs, now)
+	s.climbs[bundle] = climbs
 }
