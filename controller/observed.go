@@ -203,9 +203,7 @@ func (w keyWorld) doubtOf(key keyring.Key) time.Time {
 	if at := status.ObservedSinceTime; at != nil {
 		doubt = w.past(at.Time)
 	}
-	if len(w.carriers) == 0 && status.LastObservedTime != nil && watched.After(doubt) {
-		doubt = watched // until then somebody watched, and now nobody does
-	}
+	doubt = latest(doubt, w.abandoned(status, watched))
 	for _, c := range w.carriers {
 		if c.report.Lost.After(doubt) {
 			doubt = c.report.Lost
@@ -219,6 +217,22 @@ func (w keyWorld) doubtOf(key keyring.Key) time.Time {
 		}
 	}
 	return doubt
+}
+
+// abandoned is until when a key was watched that nobody watches any more; zero:
+// somebody does, or nobody ever did.
+func (w keyWorld) abandoned(status v1alpha1.KeyStatus, watched time.Time) time.Time {
+	if len(w.carriers) > 0 || status.LastObservedTime == nil {
+		return time.Time{}
+	}
+	return watched
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // watchedSince is since when this process asks the carrier's sidecars.
