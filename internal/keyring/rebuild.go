@@ -22,8 +22,8 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 	}
 	r.state.Keys = slices.DeleteFunc(r.state.Keys, func(k Key) bool {
 		in, has := bundled[k.KID]
-		believed := len(in.K) > 0 && bytes.Equal(in.K, k.Value)
-		return edited && has && !believed || !has && !slices.Contains(memory.Live, k.KID)
+		believed := has && len(in.K) > 0 && bytes.Equal(in.K, k.Value)
+		return edited && !believed || !has && !slices.Contains(memory.Live, k.KID)
 	})
 	for i := range r.state.Keys {
 		r.demote(&r.state.Keys[i])

@@ -175,6 +175,13 @@ func TestEditedStatesAreRebuilt(t *testing.T) {
 			t.Errorf("%s: %+v", name, res.State)
 		}
 	}
+	nowhere := whole.clone()
+	nowhere.Edited = true
+	unheld := memory
+	unheld.Bundled = nil
+	if res, err := b.planner.Plan(b.spec, nowhere, Observations{Distributed: Everywhere, Memory: unheld}, b.now); err != nil || len(res.State.Keys) != 1 || res.State.live(b.active()) {
+		t.Errorf("secrets of an edited state that no bundle holds are believed: %v, %v", res.State, err)
+	}
 	alone := whole.clone()
 	alone.Edited = true
 	if res, err := b.planner.Plan(b.spec, alone, Observations{}, b.now); err != nil || !res.Changed || res.State.Edited || len(res.State.Keys) != 2 {
