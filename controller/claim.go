@@ -30,12 +30,7 @@ func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, p
 	if err != nil || self.DeletionTimestamp != nil {
 		return mine
 	}
-	var selected []*corev1.Pod
-	for i := range pods {
-		if pod := &pods[i]; living(pod) && selector.Matches(labels.Set(pod.Labels)) {
-			selected = append(selected, pod)
-		}
-	}
+	selected := livingOf(pods, selector)
 	if len(selected) == 0 {
 		return mine // whoever else there is
 	}
@@ -56,6 +51,17 @@ func claimPods(self *v1alpha1.AgentAuthPolicy, all []v1alpha1.AgentAuthPolicy, p
 		mine.pods[i] = *pod
 	}
 	return mine
+}
+
+// livingOf are the living pods that a selector matches.
+func livingOf(pods []corev1.Pod, selector labels.Selector) []*corev1.Pod {
+	var selected []*corev1.Pod
+	for i := range pods {
+		if pod := &pods[i]; living(pod) && selector.Matches(labels.Set(pod.Labels)) {
+			selected = append(selected, pod)
+		}
+	}
+	return selected
 }
 
 // selectionOf are the policies that select pods. Each selector is read once,

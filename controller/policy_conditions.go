@@ -96,6 +96,26 @@ func (v policyView) resolution() condition {
 
 func (v policyView) programming() condition {
 	const kind = v1alpha1.ConditionProgrammed
+	if why := v.unwritten(); why.reason != "" {
+		return why
+	}
+	switch {
+	case !v.bundle.current:
+		return fails(kind, v1alpha1.ReasonNotProgrammed, "the bundle is not written yet")
+	case len(v.pods.untold) > 0:
+		return fails(kind, v1alpha1.ReasonPodsPending, "pods that were not told of the bundle yet: "+someOf(v.pods.untold))
+	}
+	message := "the bundle is written and every guarded pod was told"
+	if v.bundle.kept != "" {
+		message += ", " + v.bundle.keys()
+	}
+	return holds(kind, v1alpha1.ReasonProgrammed, message)
+}
+
+// unwritten is why no bundle of this policy is written; zero when nothing keeps
+// it from that.
+func (v policyView) unwritten() condition {
+	const kind = v1alpha1.ConditionProgrammed
 	accepted := v.acceptance()
 	keyless := v.keyless()
 	switch {
@@ -115,16 +135,8 @@ func (v policyView) programming() condition {
 		return fails(kind, v1alpha1.ReasonRefsUnresolved, "pods that mount the bundle wait until these providers have a key: "+someOf(keyless))
 	case len(keyless) > 0:
 		return fails(kind, v1alpha1.ReasonRefsUnresolved, fmt.Sprintf("until these providers have a key (%s) the last policy stays in force, %s", someOf(keyless), v.bundle.keys()))
-	case !v.bundle.current:
-		return fails(kind, v1alpha1.ReasonNotProgrammed, "the bundle is not written yet")
-	case len(v.pods.untold) > 0:
-		return fails(kind, v1alpha1.ReasonPodsPending, "pods that were not told of the bundle yet: "+someOf(v.pods.untold))
 	}
-	message := "the bundle is written and every guarded pod was told"
-	if v.bundle.kept != "" {
-		message += ", " + v.bundle.keys()
-	}
-	return holds(kind, v1alpha1.ReasonProgrammed, message)
+	return condition{}
 }
 
 // keys says how new the keys are that are in force.

@@ -142,29 +142,7 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		r.fail(provider, v1alpha1.ReasonSecretNotFound, "%s: there is no Secret %s: create it with one of the keys %s", field, ref.Name, strings.Join(ref.Keys, ", "))
 		return
 	}
-	var keys []keyring.VerifyKey
-	var flaws []refProblem
-	found := false
-	for _, name := range ref.Keys {
-		value, exists := secret.Data[name]
-		if !exists {
-			continue
-		}
-		found = true
-		if err := usableFor(provider.Algorithms, value, false); err != nil {
-			last := r.lastKey(provider, kidOf(secret, name))
-			flaws = append(flaws, refProblem{
-				provider: provider.Name, reason: secretReason(err), kept: len(last) > 0,
-				message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, ref.Name, err),
-			})
-			keys = append(keys, last...)
-			continue
-		}
-		if strings.HasSuffix(string(value), "\n") {
-			r.done.warnings = append(r.done.warnings, fmt.Sprintf("%s: key %s of Secret %s ends in a line break, which is part of the secret", field, name, ref.Name))
-		}
-		keys = append(keys, keyring.VerifyKey{KID: kidOf(secret, name), K: value})
-	}
+	keys, flaws, found := r.secretKeys(field, provider, secret)
 	switch {
 	case !found && isExport(secret) && r.knows(provider):
 		r.done.providers[provider.Name] = keyring.FileProvider{}
@@ -186,6 +164,32 @@ func (r *resolver) secret(field string, provider *policy.Provider) {
 		r.done.problems = append(r.done.problems, flaws...)
 		r.settle(field, provider, keys)
 	}
+}
+
+// secretKeys are the provider's data keys that exist; found tells whether any
+// does. Flaws are those that may not be used.
+func (r *resolver) secretKeys(field string, provider *policy.Provider, secret *corev1.Secret) (keys []keyring.VerifyKey, flaws []refProblem, found bool) {
+	for _, name := range provider.SecretRef.Keys {
+		value, exists := secret.Data[name]
+		if !exists {
+			continue
+		}
+		found = true
+		if err := usableFor(provider.Algorithms, value, false); err != nil {
+			last := r.lastKey(provider, kidOf(secret, name))
+			flaws = append(flaws, refProblem{
+				provider: provider.Name, reason: secretReason(err), kept: len(last) > 0,
+				message: fmt.Sprintf("%s: key %s of Secret %s: %v", field, name, secret.Name, err),
+			})
+			keys = append(keys, last...)
+			continue
+		}
+		if strings.HasSuffix(string(value), "\n") {
+			r.done.warnings = append(r.done.warnings, fmt.Sprintf("%s: key %s of Secret %s ends in a line break, which is part of the secret", field, name, secret.Name))
+		}
+		keys = append(keys, keyring.VerifyKey{KID: kidOf(secret, name), K: value})
+	}
+	return keys, flaws, found
 }
 
 // isExport reports whether a SigningKey writes the Secret. What it takes out, as

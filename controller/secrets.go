@@ -153,9 +153,12 @@ func refusalOf(err error) string {
 	if yields(err) {
 		return ""
 	}
-	switch reason := apierrors.ReasonForError(err); reason {
-	case metav1.StatusReasonInvalid, metav1.StatusReasonForbidden, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge:
-		return string(reason)
+	reason := apierrors.ReasonForError(err)
+	final := []metav1.StatusReason{
+		metav1.StatusReasonInvalid, metav1.StatusReasonForbidden, metav1.StatusReasonBadRequest, metav1.StatusReasonRequestEntityTooLarge,
 	}
-	return ""
+	if !slices.Contains(final, reason) {
+		return ""
+	}
+	return string(reason)
 }

@@ -68,11 +68,16 @@ func (r *run) wake(res Result) time.Time {
 	} else if !r.noRoom {
 		times = append(times, res.NextRotation)
 	}
-	var wake time.Time
+	return r.soonest(times)
+}
+
+// soonest is the first of the times that is still to come; zero: none is.
+func (r *run) soonest(times []time.Time) time.Time {
+	var first time.Time
 	for _, at := range times {
-		if at.After(r.now) && at.Before(never) && (wake.IsZero() || at.Before(wake)) {
-			wake = at
+		if at.After(r.now) && at.Before(never) && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
-	return wake
+	return first
 }

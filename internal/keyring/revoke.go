@@ -24,14 +24,10 @@ func (r *run) revoke() {
 // keys that nobody knows takes up a part of the room only.
 func (r *run) recallRevoked() {
 	known := make(map[string]bool, len(r.state.Revoked))
-	claimed := 0
 	for _, v := range r.state.Revoked {
 		known[v.KID] = true
-		if v.Claimed {
-			claimed++
-		}
 	}
-	var again, claims []string
+	var again []string
 	for _, k := range r.state.Keys {
 		if known[k.KID] {
 			again = append(again, k.KID)
@@ -43,27 +39,40 @@ func (r *run) recallRevoked() {
 			again = append(again, kid)
 		}
 	}
+	confirmed, mere := r.sortClaims(known)
+	for _, kid := range append(again, confirmed...) {
+		r.remember(kid)
+	}
+	for _, kid := range mere {
+		r.state.Revoked = append(r.state.Revoked, Revocation{KID: kid, Time: r.now, Generation: r.change(), Claimed: true})
+	}
+	r.forgetRevoked()
+}
+
+// sortClaims tells what sidecars claim of keys that somebody knows from mere
+// claims, of which as many are taken as there is room for.
+func (r *run) sortClaims(known map[string]bool) (confirmed, mere []string) {
+	claimed := 0
+	for _, v := range r.state.Revoked {
+		if v.Claimed {
+			claimed++
+		}
+	}
 	for _, kid := range r.obs.Memory.Claimed {
 		switch {
 		case known[kid]:
 			continue
 		case r.knows(kid):
-			again = append(again, kid)
+			confirmed = append(confirmed, kid)
 		case len(known) < MaxRevoked && claimed < maxClaimed:
-			claims = append(claims, kid)
+			mere = append(mere, kid)
 			claimed++
 		default:
 			continue
 		}
 		known[kid] = true
 	}
-	for _, kid := range again {
-		r.remember(kid)
-	}
-	for _, kid := range claims {
-		r.state.Revoked = append(r.state.Revoked, Revocation{KID: kid, Time: r.now, Generation: r.change(), Claimed: true})
-	}
-	r.forgetRevoked()
+	return confirmed, mere
 }
 
 // knows reports whether it is the id of a live key, here or in a bundle.
