@@ -38,7 +38,8 @@ type link struct {
 	calls  []string // since it was armed
 	struck string   // the call at which it died
 	died   chan struct{}
-	hold   func(*http.Request) // called before a request goes out; nil: nothing holds it up
+	hold   func(*http.Request)                 // called before a request goes out; nil: nothing holds it up
+	heard  func(*http.Request, *http.Response) // called before an answer comes in; nil: as it is
 }
 
 func newLink() *link { return &link{died: make(chan struct{})} }
@@ -89,6 +90,9 @@ func (l *link) RoundTrip(request *http.Request) (*http.Response, error) {
 		l.hold(request)
 	}
 	response, err := l.next.RoundTrip(request)
+	if err == nil && l.heard != nil {
+		l.heard(request, response)
+	}
 	if !late {
 		return response, err
 	}

@@ -122,6 +122,8 @@ func settled(err error) (ctrl.Result, error) {
 	switch {
 	case yields(err):
 		return ctrl.Result{}, nil
+	case errors.Is(err, errBehind):
+		return ctrl.Result{RequeueAfter: behindPause}, nil
 	case lostRace(err):
 		return ctrl.Result{RequeueAfter: staleCachePause}, nil
 	}

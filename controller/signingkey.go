@@ -24,6 +24,7 @@ import (
 type keyReconciler struct {
 	client   client.Client // typed Secrets are read live
 	cache    client.Reader // metadata of Secrets
+	live     client.Reader // not from the cache
 	recorder events.EventRecorder
 	metrics  *metrics
 	bounds   keyring.Bounds
@@ -36,7 +37,7 @@ type keyReconciler struct {
 
 func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics, s *switchboard) error {
 	r := &keyReconciler{
-		client: mgr.GetClient(), cache: mgr.GetCache(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
+		client: mgr.GetClient(), cache: mgr.GetCache(), live: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
 		bounds: keyring.Bounds{MinPrePublish: cfg.MinPrePublish, RetireMargin: cfg.RetireMargin},
 		now:    cfg.Now, random: cfg.Random,
 		switchboard: s,
@@ -107,6 +108,9 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 	}
 	view.plan = plan
 	if plan.Changed {
+		if err := r.newest(ctx, w.key); err != nil {
+			return view, err
+		}
 		if err := r.writeState(ctx, w, plan.State); err != nil {
 			view.plan, view.state = keyring.Result{}, refusedState(w.key, err)
 			return view, err
@@ -114,6 +118,22 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 	}
 	view.exportForeign, err = r.export(ctx, w, plan.State)
 	return view, err
+}
+
+// newest fails with errBehind if the SigningKey that was planned with is not the
+// newest. A leader that was paused knows of a wish to rotate that its successor
+// has granted since, and of none later: the state remembers another, so that the
+// old one looks new. Looked up after the state was read, this holds until the
+// state is written: who grants a later wish writes the state first.
+func (r *keyReconciler) newest(ctx context.Context, key *v1alpha1.SigningKey) error {
+	var now v1alpha1.SigningKey
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(key), &now); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading signingkey %s: %w", key.Name, err)
+	}
+	if now.UID != key.UID || now.ResourceVersion != key.ResourceVersion {
+		return errBehind
+	}
+	return nil
 }
 
 // refusedState says that the API server does not take the state, if trying again is

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,6 +65,9 @@ func shorten(message string) string {
 
 // behindPause is how long to wait for a cache that is behind our own last write.
 const behindPause = 200 * time.Millisecond
+
+// errBehind is why nothing was written: the cache is behind the API server.
+var errBehind = errors.New("the cache shows an earlier edition of the object")
 
 // unlessBehind turns a status write that came second into another attempt.
 func unlessBehind(again time.Duration, err error) (ctrl.Result, error) {
