@@ -137,7 +137,7 @@ func (s *Sidecar) follow(ctx context.Context) {
 			return
 		case <-s.files.Changes():
 		}
-		if err := s.reload(); err != nil { //nolint:contextcheck // key sets are fetched from policy to policy
+		if err := s.reload(); err != nil {
 			s.logKept(err)
 		}
 	}

@@ -19,8 +19,8 @@ var ErrNotLoaded = errors.New("loading policy and keys")
 // policy or keys cannot be loaded (ErrNotLoaded). In a pod it starts without
 // them, not ready, answers 503 and waits for them.
 func (s *Sidecar) Run(ctx context.Context) error {
-	defer s.remotes.Close()            //nolint:contextcheck // key sets are fetched from policy to policy
-	if err := s.reload(); err != nil { //nolint:contextcheck // key sets are fetched from policy to policy
+	defer s.remotes.Close()           
+	if err := s.reload(); err != nil {
 		if !s.config.InPod() {
 			return fmt.Errorf("%w: %w", ErrNotLoaded, err)
 		}
@@ -95,7 +95,7 @@ func (s *Sidecar) serveUntil(ctx context.Context, guarded []*listener, private [
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.drain(server) //nolint:contextcheck // it begins when ctx has ended
+	s.drain(server)
 	cancel()
 	_ = admin.Close() // nobody is owed an answer there
 	group.Wait()

@@ -87,7 +87,7 @@ func guard(ctx context.Context, args []string, stderr io.Writer) int {
 	log.SetFlags(0)
 	log.SetOutput(telemetry.Bridge(logger, "log").Writer())
 	options.config.Log, options.config.Version = logger, version
-	s, err := sidecar.New(options.config) //nolint:contextcheck // requests have contexts of their own
+	s, err := sidecar.New(options.config)
 	if err == nil {
 		err = options.present()
 	}

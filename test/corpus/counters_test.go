@@ -49,7 +49,7 @@ func label(labels, name string) string {
 func (c *counters) next(t *testing.T) (reason, rule string) {
 	t.Helper()
 	c.sidecar.Await(t, "a request being counted", func(context.Context) bool {
-		now := c.read() //nolint:contextcheck // Private has the test's own context
+		now := c.read()
 		for labels, value := range now {
 			if c.last[labels] != value {
 				reason = label(labels, "decision") + " " + label(labels, "reason")
@@ -76,7 +76,7 @@ func (c *counters) remembered(t *testing.T, reason string) (rule string) {
 		var ring struct {
 			Decisions []struct{ ID, Decision, Reason, Rule string }
 		}
-		_, text := c.sidecar.Private("/decisions") //nolint:contextcheck // it has the test's own context
+		_, text := c.sidecar.Private("/decisions")
 		if err := json.Unmarshal([]byte(text), &ring); err != nil {
 			t.Fatalf("/decisions: %v in %q", err, text)
 		}
