@@ -19,7 +19,7 @@ var ErrNotLoaded = errors.New("loading policy and keys")
 // policy or keys cannot be loaded (ErrNotLoaded). In a pod it starts without
 // them, not ready, answers 503 and waits for them.
 func (s *Sidecar) Run(ctx context.Context) error {
-	defer s.remotes.Close()           
+	defer s.remotes.Close()
 	if err := s.reload(); err != nil {
 		if !s.config.InPod() {
 			return fmt.Errorf("%w: %w", ErrNotLoaded, err)
