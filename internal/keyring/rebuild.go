@@ -29,6 +29,7 @@ func (r *run) rebuild(incident FindingKind, edited bool) {
 		r.demote(&r.state.Keys[i])
 	}
 	for _, k := range memory.Bundled {
+		r.recognise(k)
 		r.adopt(k)
 	}
 	r.state.Incident, r.state.Confirm = incident, r.spec.ConfirmSigner
@@ -47,6 +48,14 @@ func (r *run) demote(k *Key) {
 		return
 	}
 	k.Phase, k.Adopted = Retiring, true
+}
+
+// recognise notes the value of a revoked imported key that a bundle still has.
+func (r *run) recognise(v VerifyKey) {
+	i := slices.IndexFunc(r.state.Revoked, func(known Revocation) bool { return known.KID == v.KID })
+	if i >= 0 && r.spec.Imported && len(v.K) > 0 && len(r.state.Revoked[i].Imported) == 0 {
+		r.state.Revoked[i].Imported = r.mark(v.K)
+	}
 }
 
 // adopt takes over a key of a bundle that the state lacks.

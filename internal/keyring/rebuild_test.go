@@ -200,6 +200,20 @@ func TestRebuildingWhatWasLost(t *testing.T) {
 			b.obs.Memory = m
 			b.plan().want("Retiring Published")
 		},
+		"a revoked value that a bundle still has is recognised from then on": func(b *bench) {
+			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
+			b.plan()
+			b.spec.RevokeKey = b.active()
+			b.obs.Import.Current = Octets("second")
+			b.obs.Memory, b.state = memory(b), nil
+			b.obs.Memory.Revoked = nil
+			b.plan()
+			b.obs.Memory, b.spec.RevokeKey = Memory{}, ""
+			b.obs.Import.Current = Octets("third")
+			b.plan().want("Retiring Active")
+			b.obs.Import.Current = Octets("first")
+			b.plan().want("Retiring Active").wantFinding(SecretRevoked)
+		},
 		"a bundle does not bring a revoked value back under another id": func(b *bench) {
 			b.spec.Imported, b.obs.Import.Current = true, Octets("first")
 			b.plan()
