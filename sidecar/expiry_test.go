@@ -184,10 +184,7 @@ func TestEndedStreamsLeaveNothing(t *testing.T) {
 	await(t, "the ends are counted", func() bool {
 		return g.metric(`gatepost_streams_closed_total{cause="token_expired",kind="sse"}`) == "50"
 	})
-	await(t, "no goroutine is left", func() bool {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		return runtime.NumGoroutine() <= before+4
-	})
+	awaitGoroutines(t, before)
 }
 
 // frame is one frame of a server's.

@@ -14,6 +14,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -262,6 +264,21 @@ func await(t *testing.T, what string, ok func() bool) {
 		}
 	}
 	t.Fatalf("not within 10 s: %s", what)
+}
+
+// awaitGoroutines waits until hardly more goroutines run than before, and shows
+// those that do if they stay.
+func awaitGoroutines(t *testing.T, before int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		if runtime.NumGoroutine() <= before+4 {
+			return
+		}
+	}
+	var stacks strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+	t.Fatalf("30 s later %d goroutines run, %d before:\n%s", runtime.NumGoroutine(), before, stacks.String())
 }
 
 // agent is a real server that remembers what reached it.

@@ -96,10 +96,7 @@ func TestClientThatLeavesReachesTheAgent(t *testing.T) {
 	await(t, "the end of the stream is counted", func() bool {
 		return g.metric(`gatepost_streams_closed_total{cause="client",kind="sse"}`) == "1"
 	})
-	await(t, "no goroutine is left", func() bool {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		return runtime.NumGoroutine() <= before+4
-	})
+	awaitGoroutines(t, before)
 }
 
 func TestAgentThatDiesTruncatesTheAnswer(t *testing.T) {
