@@ -115,7 +115,8 @@ func learned(t *testing.T, key *v1alpha1.SigningKey, p *v1alpha1.AgentAuthPolicy
 	case state.Generation <= after.key.Status.KeyGeneration:
 		return fmt.Sprintf("the state is of generation %d", state.Generation)
 	case !slices.Contains(key.Status.RevokedKeyIDs, after.key.Status.RevokedKeyIDs[0]):
-		return "the revocation is forgotten"
+		return fmt.Sprintf("the revocation of %v is forgotten: status %v, state of generation %d %+v, bundle of revision %d, before %d, revoked %v, generations %v",
+			after.key.Status.RevokedKeyIDs, key.Status.RevokedKeyIDs, state.Generation, state.Revoked, file.Revision, after.policy.Status.BundleRevision, file.Revoked, file.SigningKeys)
 	case file.Revision <= after.policy.Status.BundleRevision:
 		return fmt.Sprintf("the bundle has revision %d, sidecars had %d", file.Revision, after.policy.Status.BundleRevision)
 	case key.Status.ActiveKeyID == "":

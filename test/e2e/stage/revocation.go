@@ -235,12 +235,10 @@ func (a *Agent) BringBack(ctx context.Context, restore Restore, revoked Key, wat
 	watching, stop := context.WithTimeout(ctx, watched)
 	defer stop()
 	withKID := false
-	again(watching, 100*time.Millisecond, func(ctx context.Context) {
+	again(watching, 100*time.Millisecond, func(context.Context) { // the last round may end later
 		withKID = !withKID
 		got, presentErr := a.presentToAll(ctx, revoked, withKID)
-		if ctx.Err() == nil {
-			err = errors.Join(err, presentErr)
-		}
+		err = errors.Join(err, presentErr)
 		for pod, status := range got {
 			tries++
 			if status != http.StatusUnauthorized {
