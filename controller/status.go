@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -94,6 +96,9 @@ func applyStatus(ctx context.Context, writer client.Client, kind string, object 
 	patch.SetUID(object.GetUID())
 	patch.SetResourceVersion(object.GetResourceVersion())
 	err = writer.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership)
+	if apierrors.IsInvalid(err) {
+		err = replaceStatus(ctx, writer, object, content)
+	}
 	if apierrors.IsNotFound(err) {
 		return nil // deleted meanwhile
 	}
@@ -101,4 +106,23 @@ func applyStatus(ctx context.Context, writer client.Client, kind string, object 
 		return fmt.Errorf("writing the status of %s: %w", object.GetName(), err)
 	}
 	return nil
+}
+
+// replaceStatus writes the whole status over whatever is there, on the same
+// conditions. Where somebody else wrote parts of it, as a tool that restores
+// backups does, applying leaves those parts, which may be invalid without ours.
+func replaceStatus(ctx context.Context, writer client.Client, object client.Object, content map[string]any) error {
+	operations, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/uid", "value": object.GetUID()},
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": object.GetResourceVersion()},
+		{"op": "add", "path": "/status", "value": content},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the status of %s: %w", object.GetName(), err)
+	}
+	target, isObject := object.DeepCopyObject().(client.Object)
+	if !isObject {
+		return fmt.Errorf("the status of %s is not an object's", object.GetName())
+	}
+	return writer.Status().Patch(ctx, target, client.RawPatch(types.JSONPatchType, operations))
 }
