@@ -28,6 +28,8 @@ const (
 	// future is a mistake of some earlier clock and is set to now: whatever
 	// counts from it takes longer, never shorter.
 	maxStep = 2 * time.Minute
+	// leap is more generations than a state is ahead of what others were told.
+	leap = 64
 )
 
 // Plan returns the state that follows from state (nil: there is none) under what
@@ -92,7 +94,7 @@ func (r *run) begin(state *State) error {
 	r.state = state.clone()
 	r.state.Edited = false
 	incident := r.incident(fresh, state.Edited)
-	r.climb()
+	r.climb(incident != "")
 	r.recallRevoked()
 	if incident != "" {
 		r.rebuild(incident, state.Edited)
@@ -126,9 +128,13 @@ func (r *run) incident(fresh, edited bool) FindingKind {
 
 // climb goes on above every generation that anybody names for the set. What was
 // acknowledged below that may have been another set's, so a key that waits for
-// acknowledgements begins anew.
-func (r *run) climb() {
+// acknowledgements begins anew. A state that is lost may have been ahead of what
+// anybody was told, and come back later, so a rebuilt set leaves its numbers out.
+func (r *run) climb(rebuilt bool) {
 	r.base = max(r.state.Generation, r.obs.Memory.Generation)
+	if rebuilt {
+		r.base += leap
+	}
 	if r.obs.Floor <= r.base {
 		return
 	}
