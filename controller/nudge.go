@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
 )
 
 // nudgePlaces is how many pods are annotated at once.
@@ -61,12 +62,12 @@ func (r *policyReconciler) tell(w policyWorld, view *policyView) {
 		r.switchboard.nudger.forget(bundle)
 		return
 	}
-	r.switchboard.nudger.expect(bundle, revision, w.from.revoking(), w.pods)
+	r.switchboard.nudger.expect(bundle, revision, w.from.urgent(), w.pods)
 }
 
-// revoking reports whether sidecars have not all acknowledged a revocation yet,
-// or another change that must not wait.
-func (s sources) revoking() bool {
+// urgent reports whether sidecars have not all acknowledged a revocation yet, or
+// an imported value that is signed with already.
+func (s sources) urgent() bool {
 	for _, source := range s.keys {
 		if source.state != nil && source.unacknowledged() {
 			return true
@@ -256,7 +257,7 @@ func (n *nudger) carryOut(ctx context.Context, t turn) {
 	t.list.settle(t.nudge, t.revision, told, n.now())
 	pause := time.Duration(0)
 	if !t.list.done() {
-		pause = breather(t.list.pods)
+		pause = rollcall.Breather(t.list.pods)
 	}
 	complains := !told && !t.list.complained
 	t.list.complained = t.list.complained || complains
@@ -269,12 +270,6 @@ func (n *nudger) carryOut(ctx context.Context, t turn) {
 			"namespace", t.list.bundle.Namespace, "pod", t.name)
 	}
 	n.rouse()
-}
-
-// breather is how long a policy of so many pods is left alone while they are told,
-// since each look at them costs as much as there are.
-func breather(pods int) time.Duration {
-	return max(time.Second, time.Duration(pods)*time.Millisecond)
 }
 
 // annotate changes nothing of the pod but the one annotation, which is all that

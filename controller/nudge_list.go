@@ -37,7 +37,7 @@ type toldMark struct {
 type nudgeList struct {
 	bundle   types.NamespacedName
 	revision int64
-	urgent   bool      // a revocation: goes first
+	urgent   bool      // a revocation, or an imported value in use: goes first
 	since    time.Time // since when it is urgent
 	pods     int       // that mount the bundle
 	left     []nudge

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/controller/rollcall"
 )
 
 // patches is an API server that knows nothing but patches of pods.
@@ -292,7 +293,7 @@ func TestWhoIsToldOfTheProgress(t *testing.T) {
 			t.Errorf("word %d of %d has a pause of %v", i, len(words), said.pause)
 		}
 	}
-	if len(words) != 30 || breather(10) != time.Second || breather(5000) != 5*time.Second {
+	if len(words) != 30 || rollcall.Breather(10) != time.Second || rollcall.Breather(5000) != 5*time.Second {
 		t.Errorf("%d words", len(words))
 	}
 }

@@ -11,11 +11,11 @@ type news struct {
 
 func (n *news) add(urgent bool) { n.pending, n.urgent = true, n.urgent || urgent }
 
-// quiet is how long a group of so many sidecars keeps news back after it told
-// some, so that what a rollout costs the one who listens, who looks at all of
-// them each time, does not grow with the square of their number.
-func quiet(members int) time.Duration {
-	return max(time.Second, time.Duration(members)*time.Millisecond)
+// Breather is how long news of so many pods are kept back after some were told, so
+// that what a rollout costs the one who listens, who looks at all of them each
+// time, does not grow with the square of their number.
+func Breather(pods int) time.Duration {
+	return max(time.Second, time.Duration(pods)*time.Millisecond)
 }
 
 // due is when the news are told; zero: there are none.
@@ -26,7 +26,7 @@ func (n *news) due(members int) time.Time {
 	case n.urgent:
 		return n.told
 	}
-	return n.told.Add(quiet(members))
+	return n.told.Add(Breather(members))
 }
 
 // take reports whether there are news to be told now, and forgets them.
