@@ -1,0 +1,179 @@
+package output
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// gap is between two columns.
+const gap = 3
+
+// leastWrap is the narrowest that a column becomes.
+const leastWrap = 16
+
+// Table is rows under headings, as kubectl prints them.
+type Table struct {
+	Columns []Column
+	// Rows have a cell for each column.
+	Rows [][]Cell
+	// Empty is said instead of a table without rows.
+	Empty string
+}
+
+// Column is one column of a Table.
+type Column struct {
+	// Name is its heading; write it in capitals.
+	Name string
+	// Optional columns are left out, the last first, where a terminal is too
+	// narrow.
+	Optional bool
+	// Wrap lets the texts of a column run over several lines where a terminal is
+	// too narrow.
+	Wrap bool
+}
+
+// Cell is one text in a table.
+type Cell struct {
+	Text string
+	Tone Tone
+}
+
+// Row is cells without a tone.
+func Row(texts ...string) []Cell {
+	cells := make([]Cell, len(texts))
+	for i, text := range texts {
+		cells[i].Text = text
+	}
+	return cells
+}
+
+// Render is the table as lines, each with its newline.
+func (t Table) Render(terminal Terminal) string {
+	if len(t.Rows) == 0 {
+		if t.Empty == "" {
+			return ""
+		}
+		return Clean(t.Empty) + "\n"
+	}
+	rows := t.cleaned()
+	kept, widths := t.fit(rows, terminal.Columns)
+	var text strings.Builder
+	headings := make([]Cell, len(t.Columns))
+	for i, column := range t.Columns {
+		headings[i] = Cell{Text: column.Name, Tone: Faint}
+	}
+	for _, row := range append([][]Cell{headings}, rows...) {
+		writeRow(&text, row, kept, widths, terminal)
+	}
+	return text.String()
+}
+
+func (t Table) cleaned() [][]Cell {
+	rows := make([][]Cell, len(t.Rows))
+	for i, row := range t.Rows {
+		rows[i] = make([]Cell, len(t.Columns))
+		for j := range min(len(row), len(t.Columns)) {
+			rows[i][j] = Cell{Text: Clean(row[j].Text), Tone: row[j].Tone}
+		}
+	}
+	return rows
+}
+
+// fit chooses the columns that are shown, and the width of each column.
+func (t Table) fit(rows [][]Cell, columns int) (kept, widths []int) {
+	widths = make([]int, len(t.Columns))
+	for i, column := range t.Columns {
+		kept = append(kept, i)
+		widths[i] = utf8.RuneCountInString(column.Name)
+		for _, row := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].Text))
+		}
+	}
+	if columns <= 0 {
+		return kept, widths
+	}
+	for i := len(t.Columns) - 1; i >= 0; i-- {
+		over := total(kept, widths) - columns
+		if over > 0 && t.Columns[i].Wrap {
+			widths[i] = max(widths[i]-over, min(widths[i], leastWrap))
+		}
+	}
+	for i := len(t.Columns) - 1; i >= 0 && total(kept, widths) > columns; i-- {
+		if t.Columns[i].Optional {
+			kept = slices.DeleteFunc(kept, func(j int) bool { return j == i })
+		}
+	}
+	return kept, widths
+}
+
+func total(kept, widths []int) int {
+	sum := gap * (len(kept) - 1)
+	for _, i := range kept {
+		sum += widths[i]
+	}
+	return sum
+}
+
+// writeRow writes a row, on as many lines as its longest cell needs.
+func writeRow(text *strings.Builder, row []Cell, kept, widths []int, terminal Terminal) {
+	lines, height := make([][]string, len(row)), 1
+	for _, i := range kept {
+		lines[i] = wrap(row[i].Text, widths[i])
+		height = max(height, len(lines[i]))
+	}
+	for n := range height {
+		pending := 0
+		for _, i := range kept {
+			part := ""
+			if n < len(lines[i]) {
+				part = lines[i][n]
+			}
+			if part != "" {
+				text.WriteString(strings.Repeat(" ", pending))
+				text.WriteString(row[i].Tone.paint(part, terminal))
+				pending = 0
+			}
+			pending += widths[i] + gap - utf8.RuneCountInString(part)
+		}
+		text.WriteByte('\n')
+	}
+}
+
+// wrap breaks a text between words into lines of at most width characters; a
+// word that is longer is broken anywhere.
+func wrap(text string, width int) []string {
+	if utf8.RuneCountInString(text) <= width || width <= 0 {
+		return []string{text}
+	}
+	var lines []string
+	rest := []rune(text)
+	for len(rest) > width {
+		cut := width
+		for i := width; i > 0; i-- {
+			if rest[i] == ' ' {
+				cut = i
+				break
+			}
+		}
+		lines = append(lines, strings.TrimRight(string(rest[:cut]), " "))
+		rest = []rune(strings.TrimLeft(string(rest[cut:]), " "))
+	}
+	if len(rest) > 0 {
+		lines = append(lines, string(rest))
+	}
+	return lines
+}
+
+// Wrap breaks a text at the width of a terminal, each line behind an indent.
+func Wrap(text, indent string, terminal Terminal) string {
+	width := 0
+	if terminal.Columns > 0 {
+		width = max(terminal.Columns-utf8.RuneCountInString(indent), leastWrap)
+	}
+	var lines strings.Builder
+	for _, line := range wrap(Clean(text), width) {
+		lines.WriteString(indent + line + "\n")
+	}
+	return lines.String()
+}

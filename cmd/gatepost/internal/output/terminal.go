@@ -1,0 +1,40 @@
+package output
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Terminal is what can be shown. The zero value is a file or a pipe: no colour,
+// nothing redrawn, lines as long as they are.
+type Terminal struct {
+	// Interactive says that a person sees it, and that lines can be redrawn.
+	Interactive bool
+	// Colour says that colours may be used.
+	Colour bool
+	// Columns and Lines are its size; 0 is unbounded.
+	Columns, Lines int
+}
+
+// Detect looks at what is behind a writer.
+func Detect(out io.Writer) Terminal {
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return Terminal{}
+	}
+	columns, lines, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		columns, lines = 0, 0
+	}
+	dumb := os.Getenv("TERM") == "dumb"
+	return Terminal{Interactive: !dumb, Colour: !dumb && os.Getenv("NO_COLOR") == "", Columns: columns, Lines: lines}
+}
+
+// CanAsk says whether a person can be asked: both what is read and what is
+// written are terminals.
+func CanAsk(in io.Reader, out io.Writer) bool {
+	file, ok := in.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && Detect(out) != Terminal{}
+}
