@@ -34,6 +34,10 @@ type State struct {
 	// Revoked are the ids of keys that are known to be revoked, by SigningKey,
 	// ascending.
 	Revoked map[string][]string `json:"revoked,omitempty"`
+	// Signs is, by SigningKey, the id of the key that an issuer signs with: no
+	// request that it answers from now on is signed with another. Sidecars sign
+	// nothing.
+	Signs map[string]string `json:"signs,omitempty"`
 	// MAC signs all of the above and the nonce; empty without an AckKey.
 	MAC string `json:"mac,omitempty"`
 }
@@ -85,6 +89,14 @@ func (s *State) bounded() error {
 	}
 	if err := boundedKIDs("kids", s.KIDs, maxLiveKIDs); err != nil {
 		return err
+	}
+	if len(s.Signs) > maxSets {
+		return fmt.Errorf("signs: %d SigningKeys are more than %d", len(s.Signs), maxSets)
+	}
+	for name, kid := range s.Signs {
+		if !ownKID(kid) {
+			return fmt.Errorf("signs.%.64s: wants a key id of 1 to %d small letters, digits and hyphens", name, maxKIDBytes)
+		}
 	}
 	return boundedKIDs("revoked", s.Revoked, keyring.MaxRevoked)
 }

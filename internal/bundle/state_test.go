@@ -18,6 +18,7 @@ func exampleState() State {
 	return State{
 		PodUID: "uid-1", Revision: 7, Generations: map[string]int64{"k": 9}, LastAccepted: map[string]time.Time{"9-a": noon},
 		KIDs: map[string][]string{"k": {"8-b", "9-a"}}, Revoked: map[string][]string{"k": {"7-c"}},
+		Signs: map[string]string{"k": "9-a"},
 	}
 }
 
@@ -67,6 +68,8 @@ func TestWhatIsChangedIsNotVerified(t *testing.T) {
 		"a revocation more":      func(s *State) { s.Revoked["k"] = append(s.Revoked["k"], "9-a") },
 		"a key that is not used": func(s *State) { delete(s.LastAccepted, "9-a") },
 		"a later use":            func(s *State) { s.LastAccepted["9-a"] = noon.Add(time.Minute) },
+		"another key signs":      func(s *State) { s.Signs["k"] = "8-b" },
+		"nobody signs":           func(s *State) { s.Signs = nil },
 		"no signature":           func(s *State) { s.MAC = "" },
 		"another signature":      func(s *State) { s.MAC = strings.Repeat("A", len(s.MAC)) },
 		"no base64url":           func(s *State) { s.MAC += "=" },
@@ -109,6 +112,8 @@ func TestStatesThatCannotBeAreRefused(t *testing.T) {
 		"a key id that is too long":            {`{"revoked":{"k":["` + strings.Repeat("z", 65) + `"]}}`, "revoked.k: wants key ids"},
 		"a key id of no letters":               {`{"revoked":{"k":[""]}}`, "revoked.k: wants key ids"},
 		"a key id that we never give":          {`{"kids":{"k":["9-A"]}}`, "kids.k: wants key ids"},
+		"signers of too many sets":             {many(`"signs":{`, "}", maxSets+1, `"k%d":"9-a"`), "signs: 65 SigningKeys"},
+		"a signer's key id of capitals":        {`{"signs":{"k":"9-A"}}`, "signs.k: wants a key id"},
 		"a great deal":                         {`{"podUID":"` + strings.Repeat("x", MaxStateBytes) + `"}`, "are more than 131072"},
 	} {
 		if got, err := ParseState([]byte(test.data)); err == nil || !strings.Contains(err.Error(), test.says) || !cmp.Equal(got, State{}) {
