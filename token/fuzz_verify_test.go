@@ -53,6 +53,7 @@ func FuzzVerify(f *testing.F) {
 			text = resigned(text, signature)
 		}
 		got := verify(t, v, text)
+		checkExplained(t, v, text, got.Reason)
 		if got.Verified.Valid() != (got.Reason == policy.OK) {
 			t.Fatalf("Verified with reason %q", got.Reason)
 		}
@@ -79,7 +80,7 @@ func FuzzCompact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if got := verify(t, v, text); got.Reason == "" || got.Verified.Valid() != (got.Reason == policy.OK) {
 			t.Fatalf("%q: reason %q", text, got.Reason)
-		} else if got.Reason == policy.OK {
+		} else if checkExplained(t, v, text, got.Reason); got.Reason == policy.OK {
 			checkAccepted(t, keys, text)
 		}
 	})
