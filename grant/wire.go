@@ -1,0 +1,74 @@
+package grant
+
+import "strings"
+
+// The values of grant_type at /token.
+const (
+	wireClientCredentials = "client_credentials"
+	wirePassword          = "password"
+	wireTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+	wireRefreshToken      = "refresh_token"
+)
+
+// ByType is the grant of a grant_type at /token; false when there is none.
+// Session has none: it is not of OAuth.
+func ByType(grantType string) (Grant, bool) {
+	switch grantType {
+	case wireClientCredentials:
+		return GrantClientCredentials, true
+	case wirePassword:
+		return GrantPassword, true
+	case wireTokenExchange:
+		return GrantTokenExchange, true
+	case wireRefreshToken:
+		return GrantRefreshToken, true
+	}
+	return "", false
+}
+
+// Type is the grant_type of a grant; empty for Session.
+func (g Grant) Type() string {
+	switch g {
+	case GrantClientCredentials:
+		return wireClientCredentials
+	case GrantPassword:
+		return wirePassword
+	case GrantTokenExchange:
+		return wireTokenExchange
+	case GrantRefreshToken:
+		return wireRefreshToken
+	case GrantSession:
+	}
+	return ""
+}
+
+// Endpoints are the addresses of an issuer as clients see them.
+// +kubebuilder:object:generate=false
+type Endpoints struct {
+	// GetToken and RefreshToken answer {"token"} to sessions, Token is the OAuth
+	// token endpoint, JWKS has the public keys.
+	GetToken, RefreshToken, Token, JWKS string
+	// OAuthMetadata is that of RFC 8414 section 3, with the issuer's path behind the
+	// well-known one; OpenIDMetadata that of OpenID Connect Discovery section 4,
+	// with the path before it.
+	OAuthMetadata, OpenIDMetadata string
+}
+
+// EndpointsOf are the endpoints of an issuer whose URL was checked.
+func EndpointsOf(issuer string) Endpoints {
+	origin, path := issuer, ""
+	if from := strings.Index(issuer, "://"); from >= 0 {
+		if slash := strings.IndexByte(issuer[from+len("://"):], '/'); slash >= 0 {
+			at := from + len("://") + slash
+			origin, path = issuer[:at], issuer[at:]
+		}
+	}
+	return Endpoints{
+		GetToken:       issuer + "/api/get-token",
+		RefreshToken:   issuer + "/api/refresh-token",
+		Token:          issuer + "/token",
+		JWKS:           issuer + "/.well-known/jwks.json",
+		OAuthMetadata:  origin + "/.well-known/oauth-authorization-server" + path,
+		OpenIDMetadata: issuer + "/.well-known/openid-configuration",
+	}
+}
