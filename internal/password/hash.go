@@ -1,0 +1,129 @@
+package password
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// The bounds of parameters. The lower ones are OWASP's; the upper ones keep a hash
+// within a second and a half and within the memory of the issuer's pod.
+const (
+	minCost, maxCost       = 10, 14        // bcrypt
+	minMemory, maxMemory   = 7168, 65536   // argon2id, in KiB
+	minWork, maxWork       = 35840, 524288 // its memory in KiB times its passes
+	maxThreads             = 8
+	minSalt, maxSalt       = 8, 64 // bytes
+	minDigest, maxDigest   = 16, 64
+	maxHashText            = 512
+	bcryptMemory     int64 = 8 << 10 // bytes
+)
+
+// kind is what a hash costs: its function and parameters.
+type kind struct {
+	cost            int    // bcrypt; 0: argon2id
+	memory, passes  uint32 // argon2id; memory in KiB
+	threads, digest uint8  // digest in bytes
+}
+
+// String says the kind as the line of a user does.
+func (k kind) String() string {
+	if k.cost > 0 {
+		return fmt.Sprintf("bcrypt with cost %d", k.cost)
+	}
+	return fmt.Sprintf("argon2id with m=%d,t=%d,p=%d", k.memory, k.passes, k.threads)
+}
+
+// bytes is the memory that a hash takes while it is computed.
+func (k kind) bytes() int64 {
+	if k.cost > 0 {
+		return bcryptMemory
+	}
+	return int64(k.memory) << 10
+}
+
+// hash is a hashed password.
+type hash struct {
+	kind   kind
+	text   string // as it stands in the file
+	salt   []byte // argon2id
+	digest []byte // argon2id
+}
+
+var (
+	bcryptForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
+	argon2Form = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,9}),p=([1-9][0-9]{0,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$`)
+)
+
+func parseHash(text string) (hash, error) {
+	if len(text) > maxHashText {
+		return hash{}, errLine("has more after the colon than a hash")
+	}
+	if match := bcryptForm.FindStringSubmatch(text); match != nil {
+		return parseBcrypt(text, match[1])
+	}
+	if match := argon2Form.FindStringSubmatch(text); match != nil {
+		return parseArgon2(text, [5]string(match[1:]))
+	}
+	return hash{}, errLine("has no hash by bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$m=,t=,p=): write it with htpasswd -B -C 12")
+}
+
+func parseBcrypt(text, costText string) (hash, error) {
+	cost, err := strconv.Atoi(costText)
+	if err != nil || cost < minCost || cost > maxCost {
+		return hash{}, fmt.Errorf("has bcrypt with cost %d; %d to %d are taken: write it with htpasswd -B -C 12", cost, minCost, maxCost)
+	}
+	return hash{kind: kind{cost: cost}, text: text}, nil
+}
+
+func parseArgon2(text string, fields [5]string) (hash, error) {
+	var numbers [3]uint64
+	for i, what := range []struct {
+		name      string
+		low, high uint64
+	}{{"m", minMemory, maxMemory}, {"t", 1, maxWork / minMemory}, {"p", 1, maxThreads}} {
+		n, err := strconv.ParseUint(fields[i], 10, 32)
+		if err != nil || n < what.low || n > what.high {
+			return hash{}, fmt.Errorf("has argon2id with %s=%s; %d to %d are taken", what.name, fields[i], what.low, what.high)
+		}
+		numbers[i] = n
+	}
+	if work := numbers[0] * numbers[1]; work < minWork || work > maxWork {
+		return hash{}, fmt.Errorf("has argon2id with m=%d,t=%d; their product must be %d to %d: m=19456,t=2 will do", numbers[0], numbers[1], minWork, maxWork)
+	}
+	salt, errSalt := base64.RawStdEncoding.Strict().DecodeString(fields[3])
+	digest, errDigest := base64.RawStdEncoding.Strict().DecodeString(fields[4])
+	if errSalt != nil || errDigest != nil {
+		return hash{}, errLine("has a salt or a digest that is no base64 without padding")
+	}
+	if len(salt) < minSalt || len(salt) > maxSalt || len(digest) < minDigest || len(digest) > maxDigest {
+		return hash{}, fmt.Errorf("has a salt of %d and a digest of %d bytes; %d to %d and %d to %d are taken",
+			len(salt), len(digest), minSalt, maxSalt, minDigest, maxDigest)
+	}
+	of := kind{memory: uint32(numbers[0]), passes: uint32(numbers[1]), threads: uint8(numbers[2]), digest: uint8(len(digest))}
+	return hash{kind: of, text: text, salt: salt, digest: digest}, nil
+}
+
+// dummy is a hash of a kind that nobody has.
+func dummy(of kind) hash {
+	if of.cost > 0 {
+		return hash{kind: of, text: fmt.Sprintf("$2b$%02d$%053d", of.cost, 0)}
+	}
+	return hash{kind: of, salt: make([]byte, minDigest), digest: make([]byte, of.digest)}
+}
+
+// matches computes the hash of a password and compares it.
+func (h hash) matches(password string) bool {
+	if h.kind.cost > 0 {
+		short := password[:min(len(password), MaxBcryptLength)]
+		err := bcrypt.CompareHashAndPassword([]byte(h.text), []byte(short))
+		return err == nil && len(short) == len(password)
+	}
+	got := argon2.IDKey([]byte(password), h.salt, h.kind.passes, h.kind.memory, h.kind.threads, uint32(h.kind.digest))
+	return subtle.ConstantTimeCompare(got, h.digest) == 1
+}
