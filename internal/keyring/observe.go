@@ -58,7 +58,8 @@ type Verifier struct {
 type Signer struct {
 	// Name is the pod's.
 	Name string
-	// KID is the key that it reports to sign with; empty: it has not answered.
+	// KID is the key that it proved to sign with last; empty: it has proved none yet,
+	// or to sign with none.
 	KID string
 }
 

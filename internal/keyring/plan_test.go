@@ -292,6 +292,33 @@ func TestPlans(t *testing.T) {
 			b.obs.Signers[0].KID = b.active()
 			b.plan().after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
 		},
+		"an issuer that comes late and has proved nothing yet holds the old key, without a new countdown": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour).after(10 * time.Minute).after(19 * time.Minute).want("Retiring Active")
+			b.obs.Signers = []Signer{{Name: "issuer-9"}}
+			b.after(time.Hour).want("Retiring Active").wantProgress(WaitingForSigner).wantLagging("issuer-9")
+			b.obs.Signers[0].KID = b.active()
+			b.plan().want("Active")
+		},
+		"an issuer that is gone holds nothing": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour)
+			b.obs.Signers = []Signer{{Name: "issuer-0", KID: b.active()}}
+			b.after(10 * time.Minute).after(time.Hour).want("Retiring Active").wantLagging("issuer-0")
+			b.obs.Signers = nil
+			b.plan().after(20*time.Minute - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
+		"an issuer that signs with nothing after a revocation holds no older key for ever": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour).after(10 * time.Minute)
+			b.obs.Signers = []Signer{{Name: "issuer-0", KID: b.active()}}
+			b.spec.RevokeKey = b.active()
+			b.plan().after(time.Minute)
+			b.obs.Signers[0].KID = ""
+			b.after(time.Hour).want("Retiring Active").wantLagging("issuer-0")
+			b.obs.Signers[0].KID = b.active()
+			b.plan().after(20 * time.Minute).want("Active")
+		},
 		"an exported Secret that holds the old key again begins its countdown anew": func(b *bench) {
 			b.spec.Exported = true
 			b.plan().after(24 * time.Hour)

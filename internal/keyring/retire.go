@@ -55,8 +55,8 @@ func (r *run) retire() {
 }
 
 // over reports whether a retiring key is no longer needed. The clock alone tells
-// for our own issuers, which have acknowledged its successor, and where nobody
-// ever verified. An external signer acknowledges nothing: a token of the key that was
+// for our own issuers, while all that there are have acknowledged its successor,
+// and where nobody ever verified. An external signer acknowledges nothing: a token of the key that was
 // accepted lately is evidence that it is needed, and always counts. Where proof
 // is asked for (WaitForVerifiers), silence is none: a successor must have been
 // seen in use, and every verifier, of at least one, must answer; where nobody
@@ -67,7 +67,11 @@ func (r *run) over(k Key) bool {
 	if k.Retiring.IsZero() || r.now.Before(end) || r.returns(k) {
 		return false
 	}
-	if !r.spec.External || r.obs.Accepted == nil || r.confirmed(k) {
+	if !r.spec.External {
+		active, _ := r.state.ActiveKey()
+		return len(r.late(active.KID)) == 0 // one may have come since with an old mount
+	}
+	if r.obs.Accepted == nil || r.confirmed(k) {
 		return true
 	}
 	if r.now.Before(r.quiet(k)) {

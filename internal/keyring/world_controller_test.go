@@ -3,6 +3,7 @@ package keyring
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -44,6 +45,8 @@ func (w *world) look() view {
 		v.obs.Doubt = time.Time{}
 	case issuersNotAwaited:
 		v.obs.Signers = nil
+	case latecomersIgnored:
+		v.obs.Signers = slices.DeleteFunc(v.obs.Signers, func(s Signer) bool { return s.KID == "" })
 	case floorForgotten:
 		v.obs.Floor = 0
 	case editsBelieved:
@@ -194,6 +197,7 @@ func (w *world) writeExport(v view, res Result) bool {
 	if !w.export.put(export, v.version.export) {
 		return false
 	}
+	w.exported = append(w.exported, edition{w.now, export})
 	w.wakeSigners()
 	return true
 }

@@ -88,7 +88,7 @@ func TestHistoriesFindSeededFaults(t *testing.T) {
 	t.Parallel()
 	const enough = 5000
 	for _, f := range []fault{
-		bundlesNotAwaited, acksNotAwaited, acksInvented, exportNotAwaited, issuersNotAwaited, overlapTooShort,
+		bundlesNotAwaited, acksNotAwaited, acksInvented, exportNotAwaited, issuersNotAwaited, latecomersIgnored, overlapTooShort,
 		prePublishTooShort, useIgnored, successorImagined, silenceIgnored, doubtForgotten, confirmedTooEarly,
 		nothingRemembered, sidecarsNotAsked, revocationsForgotten, editsBelieved, floorForgotten,
 		stateWrittenBlindly, bundleWrittenLate,

@@ -32,6 +32,7 @@ type world struct {
 	imports    Import
 	unreadable bool     // the imported Secret cannot be read
 	history    []*State // every state of this object, for restoring
+	exported   []edition
 	snapshot   *snapshot
 	restored   bool // the whole cluster was, once
 
@@ -138,6 +139,12 @@ type leader struct {
 type answer struct {
 	at   time.Time
 	file *file
+}
+
+// edition is what signers were offered from a time on.
+type edition struct {
+	at time.Time
+	Export
 }
 
 // snapshot is a backup of the cluster.

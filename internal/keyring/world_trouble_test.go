@@ -16,6 +16,7 @@ const (
 	acksInvented         fault = "every verifier is taken to have acknowledged everything"
 	exportNotAwaited     fault = "retireAfter counts although the exported Secret holds the old key"
 	issuersNotAwaited    fault = "retireAfter counts although issuers sign with the old key"
+	latecomersIgnored    fault = "an old key goes although an issuer that came since has proved nothing"
 	overlapTooShort      fault = "retireAfter is shorter than a token's life"
 	prePublishTooShort   fault = "prePublish is shorter than a mount's delay"
 	useIgnored           fault = "an old key goes although its tokens are still accepted"
@@ -94,11 +95,36 @@ func (w *world) disturbSigners() {
 	switch {
 	case w.chance(40): // it restarts
 		w.read(s)
+	case !w.spec.External && w.chance(40):
+		w.replaceIssuer()
 	case !w.spec.External:
 		s.mute = w.now.Add(w.upTo(time.Hour))
 	default:
 		w.confirm()
 	}
+}
+
+// replaceIssuer starts a pod of an issuer, whose mount may be what its kubelet
+// still remembers, and which may be unheard for long; another one may go for it.
+func (w *world) replaceIssuer() {
+	w.made++
+	s := &signer{name: fmt.Sprintf("issuer-%d", w.made), mat: -1}
+	then := w.now.Add(-w.upTo(mountDelay))
+	for _, e := range w.exported {
+		if len(e.Current) > 0 && !e.at.After(then) {
+			s.mat, s.kid = w.mat(e.Current), e.CurrentKID
+		}
+	}
+	s.reads = w.now.Add(w.upTo(2 * time.Hour))
+	if w.chance(50) {
+		s.mute = w.now.Add(w.upTo(time.Hour))
+	}
+	if len(w.signers) > 2 || w.chance(50) {
+		i := w.rng.IntN(len(w.signers))
+		w.signers = slices.Delete(w.signers, i, i+1)
+	}
+	w.signers = append(w.signers, s)
+	w.note("%s appears and signs with %d %s", s.name, s.mat, s.kid)
 }
 
 // confirm says of the active key that every signer uses it, when that is so.
