@@ -61,6 +61,25 @@ const (
 	ReasonStateConflict = "StateConflict"
 )
 
+// Reasons of Ready of a TokenIssuer, beside ReasonInvalid and those of references.
+const (
+	// ReasonServing: every pod that is wanted answers and signs with the active key.
+	ReasonServing = "Serving"
+	// ReasonSignerIsExternal: the SigningKey says that a back end outside signs.
+	ReasonSignerIsExternal = "SignerIsExternal"
+	// ReasonTokenLifetimeTooLong: tokenLifetime is more than the SigningKey's
+	// maxTokenLifetime, so that verifiers would refuse the tokens.
+	ReasonTokenLifetimeTooLong = "TokenLifetimeTooLong"
+	// ReasonUsersInvalid: a line of the users cannot be read.
+	ReasonUsersInvalid = "UsersInvalid"
+	// ReasonWorkloadConflict: a Deployment or a Service of the issuer's name is not
+	// ours.
+	ReasonWorkloadConflict = "WorkloadConflict"
+	// ReasonReplicasNotReady: too few pods answer; the message says which do not,
+	// and why.
+	ReasonReplicasNotReady = "ReplicasNotReady"
+)
+
 // Reasons of Rotating.
 const (
 	// ReasonIdle: one key, nothing under way.

@@ -90,7 +90,7 @@ func (c *crd) admit(ctx context.Context, object, old map[string]any) []string {
 	return texts
 }
 
-func plurals() []string { return []string{"signingkeys", "agentauthpolicies", "apikeys"} }
+func plurals() []string { return []string{"signingkeys", "agentauthpolicies", "tokenissuers", "apikeys"} }
 
 // The definitions pass what an API server checks when they are installed:
 // they are structural, their defaults are valid themselves, every rule compiles,
@@ -175,6 +175,7 @@ func TestDefinitionsSayHowKindsAreFoundAndListed(t *testing.T) {
 	want := map[string]listing{
 		"signingkeys":       {[]string{"sgk"}, []string{"gatepost"}, []string{"Algorithm", "Active-Key", "Ready", "Rotating", "Next-Rotation", "Age"}, true},
 		"agentauthpolicies": {[]string{"aap"}, []string{"gatepost"}, []string{"Mode", "Accepted", "Programmed", "Enforced", "Pods", "Age"}, true},
+		"tokenissuers":      {[]string{"tiss"}, []string{"gatepost"}, []string{"Issuer", "Key", "Ready", "Reason", "Replicas", "Active-Key", "Age"}, true},
 		"apikeys":           {[]string{"apk"}, []string{"gatepost"}, []string{"Client", "Accepted", "Live", "Policies", "Next-Expiry", "Suspended", "Age"}, true},
 	}
 	for _, plural := range plurals() {

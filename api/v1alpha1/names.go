@@ -7,6 +7,7 @@ const (
 	KindSigningKey      = "SigningKey"
 	KindAgentAuthPolicy = "AgentAuthPolicy"
 	KindAPIKey          = "APIKey"
+	KindTokenIssuer     = "TokenIssuer"
 )
 
 // Labels.
@@ -32,6 +33,8 @@ const (
 	ComponentBundle = "bundle"
 	ComponentState  = "state"
 	ComponentExport = "export"
+	// ComponentIssuer is also on an issuer's Deployment, its pods and its Service.
+	ComponentIssuer = "issuer"
 )
 
 // Annotations that people write. Those on a SigningKey are verbs, carried out
@@ -71,6 +74,8 @@ const (
 	BundleSuffix = ".gatepost-bundle"
 	// StateSuffix follows a key's name in the name of its private state Secret.
 	StateSuffix = ".gatepost-state"
+	// IssuerSuffix follows an issuer's name in the name of its bundle Secret.
+	IssuerSuffix = ".gatepost-issuer"
 	// MaxNameLength bounds the names of our kinds, so that with a suffix they
 	// are still names.
 	MaxNameLength = 52
@@ -97,6 +102,26 @@ const (
 	SidecarUID = 10753
 )
 
+// What an issuer's pod is made of.
+const (
+	// IssuerContainerName is the issuer's name in its pod.
+	IssuerContainerName = "gatepost-issuer"
+	// IssuerVolumeName is the name of the volume that holds the issuer's bundle.
+	IssuerVolumeName = "gatepost-issuer"
+	// IssuerMountPath is where the issuer sees its bundle.
+	IssuerMountPath = "/etc/gatepost/issuer"
+	// IssuerPortName names the port that clients call, IssuerPort is it.
+	IssuerPortName = "http"
+	IssuerPort     = 8080
+	// IssuerDocumentKey, IssuerSignerKey, IssuerUsersKey and
+	// IssuerServiceAccountsKey are the data keys of the issuer's bundle beside
+	// BundleKeysKey.
+	IssuerDocumentKey        = "issuer.json"
+	IssuerSignerKey          = "signer.json"
+	IssuerUsersKey           = "users"
+	IssuerServiceAccountsKey = "serviceaccounts.json"
+)
+
 // Data keys of an exported Secret, beside the one the user names.
 const (
 	ExportCurrent    = "current"
@@ -114,3 +139,6 @@ func BundleName(policy string) string { return policy + BundleSuffix }
 
 // StateName is the name of a key's state Secret.
 func StateName(key string) string { return key + StateSuffix }
+
+// IssuerName is the name of an issuer's bundle Secret.
+func IssuerName(issuer string) string { return issuer + IssuerSuffix }

@@ -14,7 +14,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&SigningKey{}, &SigningKeyList{},
 		&AgentAuthPolicy{}, &AgentAuthPolicyList{},
-		&APIKey{}, &APIKeyList{})
+		&APIKey{}, &APIKeyList{},
+		&TokenIssuer{}, &TokenIssuerList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -118,7 +118,7 @@ type ImportRef struct {
 	// +required
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.gatepost-state') && !self.endsWith('.gatepost-bundle')",message="name may not end in .gatepost-state or .gatepost-bundle: those Secrets are the controller's own"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.gatepost-state') && !self.endsWith('.gatepost-bundle') && !self.endsWith('.gatepost-issuer')",message="name may not end in .gatepost-state, .gatepost-bundle or .gatepost-issuer: those Secrets are the controller's own"
 	Name string `json:"name"`
 
 	// key is the data key whose bytes, exactly as they are, sign now.
@@ -152,7 +152,7 @@ type ExportTo struct {
 	// +required
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.gatepost-state') && !self.endsWith('.gatepost-bundle')",message="secretName may not end in .gatepost-state or .gatepost-bundle: those Secrets are the controller's own"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.gatepost-state') && !self.endsWith('.gatepost-bundle') && !self.endsWith('.gatepost-issuer')",message="secretName may not end in .gatepost-state, .gatepost-bundle or .gatepost-issuer: those Secrets are the controller's own"
 	SecretName string `json:"secretName"`
 
 	// valueKey is one more data key for the current value, for signers that expect a certain name, such as JWT_SECRET with envFrom.

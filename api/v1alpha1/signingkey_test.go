@@ -57,7 +57,7 @@ func TestSigningKeysAreAdmitted(t *testing.T) {
 		},
 		"importing from a state Secret is refused": {
 			yaml:    `{algorithm: HS256, source: {type: SecretRef, secretRef: {name: other.gatepost-state, key: b}}}`,
-			refused: "name may not end in .gatepost-state or .gatepost-bundle",
+			refused: "name may not end in .gatepost-state, .gatepost-bundle or .gatepost-issuer",
 		},
 		"a key can be exported under a name of the user's": {
 			yaml: `{algorithm: HS256, exportTo: {secretName: agent-jwt, valueKey: JWT_SECRET, annotations: {reloader.stakater.com/match: "true"}}}`,
@@ -66,10 +66,10 @@ func TestSigningKeysAreAdmitted(t *testing.T) {
 			yaml: `{signer: Issuer, exportTo: {secretName: agent-jwt}}`, refused: "exportTo is for signer: External",
 		},
 		"export onto a state Secret is refused": {
-			yaml: `{exportTo: {secretName: example.gatepost-state}}`, refused: "secretName may not end in .gatepost-state or .gatepost-bundle",
+			yaml: `{exportTo: {secretName: example.gatepost-state}}`, refused: "secretName may not end in .gatepost-state, .gatepost-bundle or .gatepost-issuer",
 		},
 		"export onto a bundle is refused": {
-			yaml: `{exportTo: {secretName: example.gatepost-bundle}}`, refused: "secretName may not end in .gatepost-state or .gatepost-bundle",
+			yaml: `{exportTo: {secretName: example.gatepost-bundle}}`, refused: "secretName may not end in .gatepost-state, .gatepost-bundle or .gatepost-issuer",
 		},
 		"export onto the imported Secret is refused": {
 			yaml:    `{algorithm: HS256, source: {type: SecretRef, secretRef: {name: a, key: b}}, exportTo: {secretName: a}}`,
