@@ -14,14 +14,14 @@ import (
 // The bounds of parameters. The lower ones are OWASP's; the upper ones keep a hash
 // within a second and a half and within the memory of the issuer's pod.
 const (
-	minCost, maxCost       = 10, 14        // bcrypt
-	minMemory, maxMemory   = 7168, 65536   // argon2id, in KiB
-	minWork, maxWork       = 35840, 524288 // its memory in KiB times its passes
-	maxThreads             = 8
-	minSalt, maxSalt       = 8, 64 // bytes
-	minDigest, maxDigest   = 16, 64
-	maxHashText            = 512
-	bcryptMemory     int64 = 8 << 10 // bytes
+	minCost, maxCost           = 10, 14        // bcrypt
+	minMemory, maxMemory       = 7168, 65536   // argon2id, in KiB
+	minWork, maxWork           = 35840, 524288 // its memory in KiB times its passes
+	maxThreads                 = 8
+	minSalt, maxSalt           = 8, 64 // bytes
+	minDigest, maxDigest       = 16, 64
+	maxHashText                = 512
+	bcryptMemory         int64 = 8 << 10 // bytes
 )
 
 // kind is what a hash costs: its function and parameters.

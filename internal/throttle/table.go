@@ -146,7 +146,7 @@ func (t Taken) GiveBack() {
 // Source is the key of a client's address. A client with an IPv6 address has all of
 // its /64.
 func Source(client netip.Addr) [16]byte {
-	if client.Is6() {
+	if client = client.Unmap(); client.Is6() {
 		if network, err := client.Prefix(64); err == nil {
 			client = network.Addr()
 		}
