@@ -117,7 +117,9 @@ func (f *Flags) contextName(loader clientcmd.ClientConfig) string {
 }
 
 // In are the options of a list in the cluster's namespace.
-func (c *Cluster) In() []client.ListOption { return []client.ListOption{client.InNamespace(c.Namespace)} }
+func (c *Cluster) In() []client.ListOption {
+	return []client.ListOption{client.InNamespace(c.Namespace)}
+}
 
 // Key is an object of the cluster's namespace.
 func (c *Cluster) Key(name string) client.ObjectKey {

@@ -74,12 +74,19 @@ func To(command *cobra.Command, format Format) Printer {
 	return Printer{Out: out, Format: format, Terminal: Detect(out)}
 }
 
-// Print writes the table for people, or the value for machines.
-func (p Printer) Print(value any, table Table) error {
+// Print writes the tables for people, with an empty line between them, or the
+// value for machines.
+func (p Printer) Print(value any, tables ...Table) error {
 	if p.Format != Text {
 		return p.Value(value)
 	}
-	_, err := io.WriteString(p.Out, table.Render(p.Terminal))
+	var texts []string
+	for _, table := range tables {
+		if text := table.Render(p.Terminal); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	_, err := io.WriteString(p.Out, strings.Join(texts, "\n"))
 	return err
 }
 

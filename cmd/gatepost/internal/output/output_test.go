@@ -111,9 +111,12 @@ func TestAFormatThatIsNoneIsRefused(t *testing.T) {
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	steps := func(p *output.Progress) {
-		p.Update([]output.Line{{Text: "key 2 is published"}}, []output.Line{{Text: "1 Active"}, {Text: "2 Published 0/2 pods"}})
-		p.Update(nil, []output.Line{{Text: "1 Active"}, {Text: "2 Published 1/2 pods"}})
-		p.Update([]output.Line{{Text: "key 2 signs"}}, nil)
+		block := func(second string) output.Table {
+			return output.Table{Bare: true, Columns: make([]output.Column, 1), Rows: [][]output.Cell{output.Row("1 Active"), output.Row(second)}}
+		}
+		p.Update([]output.Line{{Text: "key 2 is published"}}, block("2 Published 0/2 pods"))
+		p.Update(nil, block("2 Published 1/2 pods"))
+		p.Update([]output.Line{{Text: "key 2 signs"}}, output.Table{})
 	}
 	for name, test := range map[string]struct {
 		terminal output.Terminal
@@ -127,10 +130,10 @@ func TestProgress(t *testing.T) {
 				"\x1b[2A\x1b[Jkey 2 signs\n",
 		},
 		"a small terminal gets what can be redrawn": {
-			terminal: output.Terminal{Interactive: true, Columns: 12, Lines: 2},
-			want: "key 2 is published\n... and 2...\n" +
-				"\x1b[1A\x1b[J... and 2...\n" +
-				"\x1b[1A\x1b[Jkey 2 signs\n",
+			terminal: output.Terminal{Interactive: true, Columns: 16, Lines: 3},
+			want: "key 2 is\npublished\n1 Active\n...\n" +
+				"\x1b[2A\x1b[J1 Active\n...\n" +
+				"\x1b[2A\x1b[Jkey 2 signs\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package output
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -34,41 +35,52 @@ type Line = Cell
 
 // Update writes the news and draws the block. The news stay; the block lives
 // until the next Update.
-func (p *Progress) Update(news, block []Line) {
+func (p *Progress) Update(news []Line, block Table) {
 	var text strings.Builder
 	if p.drawn > 0 {
 		fmt.Fprintf(&text, "\x1b[%dA\x1b[J", p.drawn) // up, and clear what is below
 		p.drawn = 0
 	}
 	for _, line := range news {
-		text.WriteString(Paint(line.Text, line.Tone, p.terminal) + "\n")
+		text.WriteString(Sentence(line, "", p.terminal))
 	}
 	if p.terminal.Interactive {
-		block = p.cut(block)
-		for _, line := range block {
-			text.WriteString(Paint(p.short(line.Text), line.Tone, p.terminal) + "\n")
-		}
-		p.drawn = len(block)
+		drawn := p.cut(block.Render(p.terminal))
+		text.WriteString(drawn)
+		p.drawn = p.height(drawn)
 	}
 	_, _ = io.WriteString(p.out, text.String()) // nobody is there to be told
 }
 
 // cut keeps a block that fits on the screen: what has scrolled away cannot be
 // redrawn.
-func (p *Progress) cut(block []Line) []Line {
+func (p *Progress) cut(block string) string {
 	most := p.terminal.Lines - 1
-	if most <= 0 || len(block) <= most {
+	if most <= 0 || p.height(block) <= most {
 		return block
 	}
-	more := fmt.Sprintf("... and %d lines more", len(block)-most+1)
-	return append(append([]Line{}, block[:most-1]...), Line{Text: more, Tone: Faint})
+	var kept strings.Builder
+	for line := range strings.Lines(block) {
+		if p.height(kept.String()+line) >= most {
+			break
+		}
+		kept.WriteString(line)
+	}
+	return kept.String() + "...\n"
 }
 
-// short cuts a line at the width of the terminal: a line that wraps is two.
-func (p *Progress) short(text string) string {
-	text = Clean(text)
-	if p.terminal.Columns <= 3 || utf8.RuneCountInString(text) <= p.terminal.Columns {
-		return text
+// height is how many lines of the screen a text takes.
+func (p *Progress) height(text string) int {
+	height := 0
+	for line := range strings.Lines(text) {
+		width := utf8.RuneCountInString(coloured.ReplaceAllString(strings.TrimSuffix(line, "\n"), ""))
+		height++
+		if p.terminal.Columns > 0 {
+			height += max(width-1, 0) / p.terminal.Columns
+		}
 	}
-	return string([]rune(text)[:p.terminal.Columns-3]) + "..."
+	return height
 }
+
+// coloured is what paint adds.
+var coloured = regexp.MustCompile("\x1b\\[[0-9]*m")

@@ -14,9 +14,13 @@ const leastWrap = 16
 
 // Table is rows under headings, as kubectl prints them.
 type Table struct {
+	// Title is a sentence above the table.
+	Title   Cell
 	Columns []Column
 	// Rows have a cell for each column.
 	Rows [][]Cell
+	// Bare leaves the headings out.
+	Bare bool
 	// Empty is said instead of a table without rows.
 	Empty string
 }
@@ -50,23 +54,33 @@ func Row(texts ...string) []Cell {
 
 // Render is the table as lines, each with its newline.
 func (t Table) Render(terminal Terminal) string {
+	var text strings.Builder
+	if t.Title.Text != "" {
+		text.WriteString(Sentence(t.Title, "", terminal))
+	}
 	if len(t.Rows) == 0 {
-		if t.Empty == "" {
-			return ""
+		if t.Empty != "" {
+			text.WriteString(Sentence(Cell{Text: t.Empty}, "", terminal))
 		}
-		return Clean(t.Empty) + "\n"
+		return text.String()
 	}
 	rows := t.cleaned()
+	if !t.Bare {
+		rows = append([][]Cell{t.headings()}, rows...)
+	}
 	kept, widths := t.fit(rows, terminal.Columns)
-	var text strings.Builder
+	for _, row := range rows {
+		writeRow(&text, row, kept, widths, terminal)
+	}
+	return text.String()
+}
+
+func (t Table) headings() []Cell {
 	headings := make([]Cell, len(t.Columns))
 	for i, column := range t.Columns {
 		headings[i] = Cell{Text: column.Name, Tone: Faint}
 	}
-	for _, row := range append([][]Cell{headings}, rows...) {
-		writeRow(&text, row, kept, widths, terminal)
-	}
-	return text.String()
+	return headings
 }
 
 func (t Table) cleaned() [][]Cell {
@@ -83,9 +97,8 @@ func (t Table) cleaned() [][]Cell {
 // fit chooses the columns that are shown, and the width of each column.
 func (t Table) fit(rows [][]Cell, columns int) (kept, widths []int) {
 	widths = make([]int, len(t.Columns))
-	for i, column := range t.Columns {
+	for i := range t.Columns {
 		kept = append(kept, i)
-		widths[i] = utf8.RuneCountInString(column.Name)
 		for _, row := range rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].Text))
 		}
@@ -165,15 +178,16 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
-// Wrap breaks a text at the width of a terminal, each line behind an indent.
-func Wrap(text, indent string, terminal Terminal) string {
+// Sentence is a text broken at the width of a terminal, each line behind an
+// indent.
+func Sentence(text Cell, indent string, terminal Terminal) string {
 	width := 0
 	if terminal.Columns > 0 {
 		width = max(terminal.Columns-utf8.RuneCountInString(indent), leastWrap)
 	}
 	var lines strings.Builder
-	for _, line := range wrap(Clean(text), width) {
-		lines.WriteString(indent + line + "\n")
+	for _, line := range wrap(Clean(text.Text), width) {
+		lines.WriteString(indent + text.Tone.paint(line, terminal) + "\n")
 	}
 	return lines.String()
 }

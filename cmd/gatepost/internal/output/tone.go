@@ -37,10 +37,10 @@ func Paint(text string, tone Tone, terminal Terminal) string {
 	return tone.paint(Clean(text), terminal)
 }
 
-// Clean writes control characters, and those that turn the direction of writing,
+// Clean writes what is not printable, and what turns the direction of writing,
 // as escapes; a line feed too, for a cell and a line of progress are one line.
 func Clean(text string) string {
-	hidden := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
 	if strings.IndexFunc(text, hidden) < 0 {
 		return text
 	}
