@@ -33,6 +33,7 @@ type group struct {
 	gone             bool
 
 	keys        map[string][]string // Call.Keys
+	signs       []string            // Call.Signs
 	accepted    map[string]time.Time
 	recent      bundle.State // the last good one, for share
 	lost, since time.Time
@@ -57,7 +58,7 @@ func (g *group) expect(c Call, now time.Time) {
 	}
 	is := change{c.Revision != g.revision, every < g.every, !bytes.Equal(g.key, c.AckKey)}
 	news := len(g.members) > 0 && (is.fresh || is.rekeyed)
-	g.revision, g.every, g.keys = c.Revision, every, c.Keys
+	g.revision, g.every, g.keys, g.signs = c.Revision, every, c.Keys, c.Signs
 	if is.rekeyed {
 		g.rekey(c.AckKey)
 	}
@@ -168,7 +169,7 @@ func (g *group) complete() bool { return g.acked == len(g.members) }
 func (g *group) settle(m *member, q question, r reply, now time.Time) {
 	m.asking = false
 	if r.problem == "" && bytes.Equal(q.key, g.key) {
-		named := confine(&r.state, g.keys)
+		named := confine(&r.state, g.keys, g.signs)
 		r.state = share(r.state, g.recent)
 		g.recent = r.state
 		if accept(g.accepted, named, r.state, m.answer, now) {

@@ -42,11 +42,12 @@ func judge(body []byte, q question, nonce string) reply {
 }
 
 // confine leaves out of a state what is of none of the SigningKeys that its
-// sidecar is heard on, and returns the ids of their live keys.
-func confine(state *bundle.State, keys map[string][]string) map[string]bool {
+// sidecar is heard on, or may sign with, and returns the ids of their live keys.
+func confine(state *bundle.State, keys map[string][]string, signs []string) map[string]bool {
 	keepOnly(state.Generations, keys)
 	keepOnly(state.KIDs, keys)
 	keepOnly(state.Revoked, keys)
+	maps.DeleteFunc(state.Signs, func(name, _ string) bool { return !slices.Contains(signs, name) })
 	named, own := idsIn(keys), idsIn(state.KIDs)
 	maps.DeleteFunc(state.LastAccepted, func(kid string, _ time.Time) bool { return !named[kid] && !own[kid] })
 	return named
@@ -84,12 +85,15 @@ func share(state, like bundle.State) bundle.State {
 	if maps.EqualFunc(state.Revoked, like.Revoked, slices.Equal) {
 		state.Revoked = like.Revoked
 	}
+	if maps.Equal(state.Signs, like.Signs) {
+		state.Signs = like.Signs
+	}
 	return state
 }
 
 // same reports whether two states say the same but for when keys were used.
 func same(a, b bundle.State) bool {
-	return a.Revision == b.Revision && maps.Equal(a.Generations, b.Generations) &&
+	return a.Revision == b.Revision && maps.Equal(a.Generations, b.Generations) && maps.Equal(a.Signs, b.Signs) &&
 		maps.EqualFunc(a.KIDs, b.KIDs, slices.Equal) && maps.EqualFunc(a.Revoked, b.Revoked, slices.Equal)
 }
 

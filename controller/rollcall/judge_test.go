@@ -191,10 +191,12 @@ func TestSidecarsAreHeardOnTheirOwnSetsOnly(t *testing.T) {
 	lie.Generations["victim"], lie.KIDs["victim"] = 99, []string{"9-x"}
 	lie.Revoked = map[string][]string{"victim": {"1-v"}, "web": {"0-w"}}
 	lie.LastAccepted = map[string]time.Time{"1-a": noon, "1-late": noon, "9-x": noon, "1-v": noon}
-	named := confine(&lie, map[string][]string{"web": {"1-late"}})
+	lie.Signs = map[string]string{"victim": "9-x", "web": "1-a"}
+	named := confine(&lie, map[string][]string{"web": {"1-late"}}, []string{"web"})
 	want := stateOf("pod-1", 7)
 	want.Revoked = map[string][]string{"web": {"0-w"}}
 	want.LastAccepted = map[string]time.Time{"1-a": noon, "1-late": noon}
+	want.Signs = map[string]string{"web": "1-a"}
 	if diff := cmp.Diff(want, lie); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
@@ -210,6 +212,20 @@ func TestSidecarsAreHeardOnTheirOwnSetsOnly(t *testing.T) {
 	})
 	if got := s.report().Answers["p-0"].State.Generations; !cmp.Equal(got, map[string]int64{"web": 7}) {
 		t.Errorf("heard on %v", got)
+	}
+}
+
+// A key waits for its issuers as it does for its verifiers: one that signs with
+// another key at the same revision is news.
+func TestAnIssuerThatSignsWithAnotherKeyIsNews(t *testing.T) {
+	t.Parallel()
+	was, is := stateOf("pod-1", 7), stateOf("pod-1", 7)
+	was.Signs, is.Signs = map[string]string{"web": "1-a"}, map[string]string{"web": "2-b"}
+	if !same(was, was) || same(was, is) || same(is, stateOf("pod-1", 7)) {
+		t.Errorf("same: %v, other key %v, none %v", same(was, was), same(was, is), same(is, stateOf("pod-1", 7)))
+	}
+	if got := share(stateOf("pod-1", 7), is); len(got.Signs) > 0 {
+		t.Errorf("one that signs with nothing got %v", got.Signs)
 	}
 }
 

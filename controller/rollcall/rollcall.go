@@ -39,6 +39,9 @@ type Call struct {
 	// its live keys. What a sidecar says of any other is left out: it has none of it
 	// from its bundle.
 	Keys map[string][]string
+	// Signs are the SigningKeys that the pods may sign with, where they are issuers.
+	// What a pod says to sign with for another is left out.
+	Signs []string
 }
 
 // Why a question was not answered: the values of Answer.Problem.
