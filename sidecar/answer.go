@@ -113,11 +113,11 @@ func (x *exchange) answer(a answer) {
 	clear(h)
 	text := a.body()
 	a.head(h, x.id(), len(text))
-	c := &cors{exposed: ownExposed}
+	c := newCORS(nil)
 	if s := x.site(); s != nil {
-		c = &s.cors
+		c = s.cors
 	}
-	c.mark(h, x.r.Header, c.exposed)
+	c.Mark(h, x.r.Header, c.Exposed())
 	if x.endsConnection() {
 		h["Connection"] = []string{"close"}
 	}

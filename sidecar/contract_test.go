@@ -125,7 +125,7 @@ func TestAnswersToTheLetter(t *testing.T) {
 			conn.Close() // it resets
 		}
 	})})
-	g.sidecar.current.Load().throttle.charge(g.sidecar.current.Load().client(loopback, []string{"203.0.113.9"}), time.Now())
+	g.sidecar.current.Load().throttle.charge(g.sidecar.current.Load().trusted.Client(loopback, []string{"203.0.113.9"}), time.Now())
 	address := 0
 	for name, c := range contractRows(t) {
 		for who, origin := range map[string]string{"an allowed page": appOrigin, "another page": "https://evil.example", "a program": ""} {

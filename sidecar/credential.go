@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatepost.dev/gatepost/internal/cookie"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
@@ -110,7 +111,7 @@ func (f *source) values(h policy.Header) []string {
 	case len(values) == 0:
 		return nil
 	case f.kind == inCookie:
-		return cookieValues(values, f.cookie())
+		return cookie.Values(values, f.cookie())
 	case f.kind == inSubprotocol:
 		return bearerProtocols(values)
 	}

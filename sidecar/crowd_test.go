@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"gatepost.dev/gatepost/internal/adminport"
 )
 
 // Everybody in the cluster's network reaches the admin port: who fills it must
@@ -15,7 +17,7 @@ func TestACrowdedAdminPortStillAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t, setup{})
 	var crowd []net.Conn
-	for range adminConnections + 150 {
+	for range adminport.MaxConnections + 150 {
 		conn, err := net.Dial("tcp", g.admin)
 		if err != nil {
 			t.Fatal(err)
@@ -42,31 +44,5 @@ func TestACrowdedAdminPortStillAnswers(t *testing.T) {
 	}
 	if gone != 150 {
 		t.Errorf("%d of the 150 oldest connections had to leave, want all", gone)
-	}
-}
-
-func TestPlacesAreGivenBack(t *testing.T) {
-	t.Parallel()
-	c := &crowd{most: 2}
-	come := func() *guest {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { theirs.Close() })
-		g := &guest{Conn: ours, crowd: c}
-		if oldest := c.admit(g); oldest != nil {
-			oldest.Close()
-		}
-		return g
-	}
-	first, second := come(), come()
-	for range 3 { // twice is not two places
-		first.Close()
-	}
-	third := come()
-	if second.place == nil || third.place == nil || c.open.Len() != 2 {
-		t.Errorf("%d places are taken, want those of the second and the third", c.open.Len())
-	}
-	come()
-	if second.place != nil || third.place == nil || c.open.Len() != 2 {
-		t.Errorf("%d places are taken, want the second to have left", c.open.Len())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gatepost.dev/gatepost/internal/adminport"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -89,7 +90,7 @@ func (x *exchange) denial(at time.Time) (denial, bool) {
 // pod itself may ask: whoever reached the port by another way could watch who
 // is refused.
 func (s *Sidecar) serveDecisions(w http.ResponseWriter, r *http.Request) {
-	if !s.mayAsk(w, r) {
+	if !adminport.OwnPod(w, r) {
 		return
 	}
 	id := r.URL.Query().Get("id")
@@ -108,11 +109,5 @@ func (s *Sidecar) serveDecisions(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, body)
-}
-
-func writeJSON(w http.ResponseWriter, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+	adminport.WriteJSON(w, body)
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"gatepost.dev/gatepost/internal/cookie"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -90,7 +91,7 @@ func (s *Sidecar) rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.Header = in.headers.clean(out.Header, pr.In.Header)
 	in.forwardCredentials(out.Header, pr.In.Header, x)
-	setForwarded(out.Header, pr.In.Header, hop{peer: x.peer(), host: pr.In.Host, trusted: in.trusts(x.peer())})
+	setForwarded(out.Header, pr.In.Header, hop{peer: x.peer(), host: pr.In.Host, trusted: in.trusted.Trusts(x.peer())})
 	if x.decision == decisionAllow {
 		x.persona.identify(out.Header)
 	}
@@ -116,7 +117,7 @@ func (s *site) forwardCredentials(out, in http.Header, x *exchange) {
 		switch from := &s.sources[i]; from.kind {
 		case inCookie:
 			if lines, ok := out[cookieHeader]; ok {
-				setOrDelete(out, cookieHeader, withoutCookie(lines, from.cookie()))
+				setOrDelete(out, cookieHeader, cookie.Without(lines, from.cookie()))
 			}
 		case inSubprotocol:
 			x.withoutBearer(out)

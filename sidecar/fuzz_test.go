@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode"
 
+	"gatepost.dev/gatepost/internal/cookie"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -73,7 +74,7 @@ func FuzzOrigins(f *testing.F) {
 			request["Origin"] = append(request["Origin"], second)
 		}
 		answer := http.Header{}
-		c.mark(answer, request, ownExposed)
+		c.Mark(answer, request, c.Exposed())
 		want := one && slices.Contains(listed, origin)
 		allowed, credentials := answer["Access-Control-Allow-Origin"], answer["Access-Control-Allow-Credentials"]
 		if got := len(allowed) > 0 || len(credentials) > 0; got != want {
@@ -257,7 +258,7 @@ func FuzzCookies(f *testing.F) {
 			}
 			return ours
 		}
-		found := cookieValues(lines, "token")
+		found := cookie.Values(lines, "token")
 		theirs := read(lines)
 		if len(found) < len(theirs) {
 			t.Errorf("%q: found %q, net/http finds %q", lines, found, theirs)
@@ -265,8 +266,8 @@ func FuzzCookies(f *testing.F) {
 		if len(found) == 1 && len(theirs) == 1 && strings.Trim(found[0], "\" \t") != theirs[0] {
 			t.Errorf("%q: found %q, net/http finds %q", lines, found, theirs)
 		}
-		kept := withoutCookie(lines, "token")
-		if again := cookieValues(kept, "token"); len(again) > 0 {
+		kept := cookie.Without(lines, "token")
+		if again := cookie.Values(kept, "token"); len(again) > 0 {
 			t.Errorf("%q: %q is still in %q", lines, again, kept)
 		}
 		if left := read(kept); len(left) > 0 {

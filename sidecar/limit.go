@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"gatepost.dev/gatepost/internal/crossorigin"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -38,7 +39,7 @@ const exemptReserve = 32
 
 // exempts reports whether the request needs no credential.
 func (s *site) exempts(x *exchange) bool {
-	return isPreflight(x.r.Method, x.r.Header) || s.Policy.Route(x.line()).Reason() == policy.Exempt
+	return crossorigin.IsPreflight(x.r.Method, x.r.Header) || s.Policy.Route(x.line()).Reason() == policy.Exempt
 }
 
 // What the heads of all connections together may take, in bytes. Ordinary heads

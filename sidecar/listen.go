@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatepost.dev/gatepost/internal/crossorigin"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/sidecar/wire"
 )
@@ -176,7 +177,7 @@ func overloadedText(id string) string {
 	var b strings.Builder
 	text, h := overloaded.body(), http.Header{"Connection": {"close"}}
 	overloaded.head(h, id, len(text))
-	(&cors{exposed: ownExposed}).mark(h, nil, ownExposed)
+	(&crossorigin.Rules{}).Mark(h, nil, crossorigin.Exposed)
 	b.WriteString("HTTP/1.1 503 Service Unavailable\r\n")
 	_ = h.Write(&b) // a string takes everything
 	b.WriteString("\r\n")

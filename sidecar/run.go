@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"gatepost.dev/gatepost/internal/adminport"
 )
 
 // ErrNotLoaded is wrapped by the error of Run when a standalone sidecar cannot
@@ -30,7 +32,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	private, err := s.bindAdmin(ctx)
+	private, err := adminport.Listen(ctx, s.config.Admin)
 	if err != nil {
 		closeAll(guarded)
 		return err
@@ -83,7 +85,7 @@ func (s *Sidecar) serveUntil(ctx context.Context, guarded []*listener, private [
 	serve(server, s.lot)
 	group.Go(s.lot.sweep)
 	for _, l := range private {
-		serve(admin, &crowd{Listener: l, most: adminConnections})
+		serve(admin, adminport.Crowded(l))
 	}
 	group.Go(func() { s.files.Run(ctx) })
 	group.Go(func() { s.follow(ctx) })

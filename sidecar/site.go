@@ -3,9 +3,9 @@ package sidecar
 import (
 	"fmt"
 	"hash/maphash"
-	"net/netip"
 
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/clientaddr"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -22,7 +22,7 @@ type site struct {
 	outputs   []output // verified values for the agent
 	forward   string   // policy.Forward*
 	localhost bool     // the agent is told that its host is localhost
-	trusted   []netip.Prefix
+	trusted   clientaddr.Proxies
 	limits    limits
 	streams   streamEnd
 	throttle  *throttle // nil: nobody is held back
@@ -95,12 +95,9 @@ func newSite(snapshot *bundle.Snapshot, logKey []byte) (*site, error) {
 	s.outputs = newOutputs(custom)
 	s.headers = newHeaderPlan(s.outputs, s.sources, snapshot.Policy.JudgedHeaders())
 	s.keys = newKeyGuard(s, &spec)
-	for _, text := range spec.TrustedProxies {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: spec.trustedProxies: %q: %w", snapshot.Name, text, err)
-		}
-		s.trusted = append(s.trusted, network.Masked())
+	var err error
+	if s.trusted, err = clientaddr.Parse(spec.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("policy %s: spec.trustedProxies: %w", snapshot.Name, err)
 	}
 	return s, nil
 }
@@ -127,14 +124,3 @@ func value[T any](p *T) T {
 
 // mode is the policy's: policy.ModeEnforce or ModeAudit.
 func (s *site) mode() string { return string(s.Policy.Spec().Mode) }
-
-// trusts reports whether the peer's word on where a request came from is
-// believed.
-func (s *site) trusts(peer netip.Addr) bool {
-	for _, network := range s.trusted {
-		if network.Contains(peer) {
-			return true
-		}
-	}
-	return false
-}

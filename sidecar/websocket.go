@@ -3,7 +3,6 @@ package sidecar
 import (
 	"encoding/base64"
 	"net/http"
-	"slices"
 	"strings"
 
 	"gatepost.dev/gatepost/policy"
@@ -49,7 +48,7 @@ func (c *cors) mayOpen(h policy.Header) bool {
 	if len(h.Values("Origin")) == 0 {
 		return true
 	}
-	_, ok := c.allows(h)
+	_, ok := c.Allows(h)
 	return ok
 }
 
@@ -61,8 +60,7 @@ func (c *cors) maySend(q *query) bool {
 	if !q.webSocket && isSafe(q.Method) {
 		return true
 	}
-	origins := q.header.Values("Origin")
-	return len(origins) == 1 && origins[0] != "*" && slices.Contains(c.origins, origins[0])
+	return c.Lists(q.header)
 }
 
 // isSafe reports whether a method changes nothing, RFC 9110 section 9.2.1.

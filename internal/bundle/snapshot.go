@@ -129,23 +129,27 @@ type sources struct {
 	revoked map[string][]string // by SigningKey
 }
 
-// resolve finds the keys of every provider.
+// resolve finds the keys of every provider of a policy.
 func (s sources) resolve(jwt *policy.JWT) ([]token.Provider, []string, error) {
 	if jwt == nil {
 		return nil, nil, nil
 	}
-	var providers []token.Provider
-	var warnings []string
-	var errs []error
 	claims := make([]string, len(jwt.ClaimToHeaders))
 	for i, to := range jwt.ClaimToHeaders {
 		claims[i] = to.Claim
 	}
-	for i := range jwt.Providers {
-		wire := &jwt.Providers[i]
-		field := fmt.Sprintf("spec.jwt.providers[%d]", i)
-		ready := token.Provider{Provider: *wire, HeaderClaims: claims}
-		noted, err := s.fill(&ready, field)
+	return s.resolveAll("spec.jwt.providers", jwt.Providers, claims)
+}
+
+// resolveAll finds the keys of providers. The list is where they are named, for
+// errors; the claims become headers.
+func (s sources) resolveAll(list string, wire []policy.Provider, claims []string) ([]token.Provider, []string, error) {
+	var providers []token.Provider
+	var warnings []string
+	var errs []error
+	for i := range wire {
+		ready := token.Provider{Provider: wire[i], HeaderClaims: claims}
+		noted, err := s.fill(&ready, fmt.Sprintf("%s[%d]", list, i))
 		if err != nil {
 			errs = append(errs, err)
 		}

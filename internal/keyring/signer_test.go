@@ -169,3 +169,48 @@ func FuzzParseSigner(f *testing.F) {
 		}
 	})
 }
+
+func TestServiceAccountsFilesAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	want := ServiceAccountsFile{Issuer: "https://kubernetes.default.svc", JWKS: json.RawMessage(`{"keys":[]}`)}
+	data, err := want.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseServiceAccounts(data)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for sentence, test := range map[string]struct{ data, says string }{
+		"nothing":          {``, "reading serviceaccounts.json"},
+		"no issuer":        {`{"jwks":{}}`, "issuer: wants"},
+		"no keys":          {`{"issuer":"a"}`, "jwks: wants"},
+		"keys that are no": {`{"issuer":"a","jwks":null}`, "jwks: wants"},
+		"a list of keys":   {`{"issuer":"a","jwks":[]}`, "jwks: wants"},
+		"an unknown field": {`{"issuer":"a","jwks":{},"x":1}`, "unknown field"},
+		"an issuer twice":  {`{"issuer":"a","issuer":"b","jwks":{}}`, "occurs twice"},
+		"more than one":    {`{"issuer":"a","jwks":{}}{}`, "something follows"},
+	} {
+		if _, err := ParseServiceAccounts([]byte(test.data)); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want an error that says %q", sentence, err, test.says)
+		}
+	}
+}
+
+func FuzzParseServiceAccounts(f *testing.F) {
+	f.Add([]byte(`{"issuer":"https://kubernetes.default.svc","jwks":{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}}`))
+	f.Add([]byte(`{"issuer":"a","jwks":{"keys":[],"keys":[]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := ParseServiceAccounts(data)
+		if err != nil {
+			return
+		}
+		again, err := got.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := ParseServiceAccounts(again); err != nil || back.Issuer != got.Issuer {
+			t.Fatalf("what was written is read otherwise: %v\n%s", err, again)
+		}
+	})
+}

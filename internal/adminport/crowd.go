@@ -1,4 +1,4 @@
-package sidecar
+package adminport
 
 import (
 	"container/list"
@@ -6,9 +6,12 @@ import (
 	"sync"
 )
 
-// adminConnections bounds the connections of one admin address. Everybody in the
-// cluster's network may open them, and they take memory from the guard.
-const adminConnections = 256
+// MaxConnections bounds the connections of one admin address. Everybody in the
+// cluster's network may open them, and they take memory from the program's work.
+const MaxConnections = 256
+
+// Crowded bounds the connections of a listener to MaxConnections.
+func Crowded(l net.Listener) net.Listener { return &crowd{Listener: l, most: MaxConnections} }
 
 // crowd bounds the connections of a listener. When one comes that is too many,
 // the oldest gives way: those that are honest there are asked and answered within
