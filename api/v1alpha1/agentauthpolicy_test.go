@@ -212,7 +212,9 @@ func contains(t *testing.T, path string, whole, part any) {
 // Examples are read by people who have no error message at hand.
 func TestExamplesAreAdmitted(t *testing.T) {
 	t.Parallel()
-	plural := map[string]string{v1alpha1.KindSigningKey: "signingkeys", v1alpha1.KindAgentAuthPolicy: "agentauthpolicies"}
+	plural := map[string]string{
+		v1alpha1.KindSigningKey: "signingkeys", v1alpha1.KindAgentAuthPolicy: "agentauthpolicies", v1alpha1.KindTokenIssuer: "tokenissuers",
+	}
 	seen := 0
 	err := filepath.WalkDir("../../examples", func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || (filepath.Ext(path) != ".yaml" && filepath.Ext(path) != ".yml") {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
 )
@@ -82,13 +83,23 @@ func checkManifest(text string) error {
 		if err != nil {
 			return err
 		}
-		if p, ok := object.(*v1alpha1.AgentAuthPolicy); ok {
-			_, err = policy.Compile(p.Spec.Spec)
-			if err := errors.Join(err, supported(p.Spec.Spec)); err != nil {
-				return err
-			}
+		if err := compiles(object); err != nil {
+			return err
 		}
 	}
+}
+
+// compiles applies the rules that a schema alone cannot tell.
+func compiles(object runtime.Object) error {
+	switch o := object.(type) {
+	case *v1alpha1.AgentAuthPolicy:
+		_, err := policy.Compile(o.Spec.Spec)
+		return errors.Join(err, supported(o.Spec.Spec))
+	case *v1alpha1.TokenIssuer:
+		_, err := grant.Compile(o.Spec)
+		return err
+	}
+	return nil
 }
 
 // contains finds the lines of text in a file, whatever the indentation of both.
