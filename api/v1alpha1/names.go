@@ -142,3 +142,7 @@ func StateName(key string) string { return key + StateSuffix }
 
 // IssuerName is the name of an issuer's bundle Secret.
 func IssuerName(issuer string) string { return issuer + IssuerSuffix }
+
+// IssuerWorkload is the name of an issuer's Deployment and Service, and of what
+// else its pods need.
+func IssuerWorkload(issuer string) string { return issuer + "-issuer" }
