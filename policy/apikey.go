@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 // APIKeySpec is one client that identifies itself with an API key: who it is,
@@ -82,43 +84,40 @@ const MaxLiveAPIKeyValues = 2
 // time. The error is of type Errors; field paths begin with "spec.".
 func CheckAPIKey(s APIKeySpec) error {
 	var c checker
-	if c.keyText("spec.clientID", s.ClientID) {
-		return c.errs
+	if c.KeyText("spec.clientID", s.ClientID) {
+		return c.Errors
 	}
-	c.text("spec.clientID", s.ClientID, clientForm)
+	c.Text("spec.clientID", s.ClientID, clientForm)
 	if s.ClientID == "unknown" || s.ClientID == "other" {
-		c.fail("spec.clientID", "%q is a word of the metrics: choose another", s.ClientID)
+		c.Fail("spec.clientID", "%q is a word of the metrics: choose another", s.ClientID)
 	}
 	c.apiKeyValues("spec.values", s.Values)
 	for i, scope := range s.Scopes {
-		c.keyText(at("spec.scopes", i), scope)
+		c.KeyText(bounds.At("spec.scopes", i), scope)
 	}
-	c.texts("spec.scopes", s.Scopes, 64, scopeForm)
-	c.count("spec.claims", len(s.Claims), 0, 16)
+	c.Texts("spec.scopes", s.Scopes, 64, bounds.Scope)
+	c.Count("spec.claims", len(s.Claims), 0, 16)
 	for _, name := range slices.Sorted(maps.Keys(s.Claims)) {
 		c.apiKeyClaim("spec.claims", name, string(s.Claims[name]))
 	}
-	if len(c.errs) > 0 {
-		return c.errs
-	}
-	return nil
+	return c.Err()
 }
 
 func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
-	c.count(field, len(values), 1, 8)
+	c.Count(field, len(values), 1, 8)
 	lasting := 0
 	names, hashes := make([]string, len(values)), make(map[string]bool, len(values))
 	for i, v := range values {
-		field := at(field, i)
+		field := bounds.At(field, i)
 		names[i] = v.Name
-		if !c.keyText(field+".name", v.Name) {
-			c.text(field+".name", v.Name, labelForm)
+		if !c.KeyText(field+".name", v.Name) {
+			c.Text(field+".name", v.Name, bounds.Label)
 		}
 		if !hashForm.MatchString(v.KeyHash) { // never quoted: it may be a key that somebody put in place of its hash
-			c.fail(field+".keyHash", "is no hash of a key: use the one that gatepost apikey create prints")
+			c.Fail(field+".keyHash", "is no hash of a key: use the one that gatepost apikey create prints")
 		}
 		if hashes[v.KeyHash] && v.KeyHash != "" {
-			c.fail(field+".keyHash", "is the same as that of a value before: remove one")
+			c.Fail(field+".keyHash", "is the same as that of a value before: remove one")
 		}
 		hashes[v.KeyHash] = true
 		if v.ExpiresAt == nil {
@@ -127,60 +126,60 @@ func (c *checker) apiKeyValues(field string, values []APIKeyValue) {
 		}
 		c.apiKeyExpiry(field+".expiresAt", *v.ExpiresAt)
 	}
-	unique(c, field, names)
+	bounds.Unique(&c.Checker, field, names)
 	if lasting > MaxLiveAPIKeyValues {
-		c.fail(field, "has %d values without expiresAt: at most %d may be live at once; give one an expiresAt, or remove it", lasting, MaxLiveAPIKeyValues)
+		c.Fail(field, "has %d values without expiresAt: at most %d may be live at once; give one an expiresAt, or remove it", lasting, MaxLiveAPIKeyValues)
 	}
 }
 
 // apiKeyExpiry wants a time that can be written in UTC as well: a status shows
 // it so.
 func (c *checker) apiKeyExpiry(field, text string) {
-	if c.keyText(field, text) {
+	if c.KeyText(field, text) {
 		return
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || len(text) > 64 {
-		c.fail(field, "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", text)
+		c.Fail(field, "%q is no time: write it like 2027-03-01T00:00:00Z (RFC 3339)", text)
 	} else if year := at.UTC().Year(); year < 1970 || year > 9999 {
-		c.fail(field, "%q is not in the years 1970 to 9999 of UTC: leave it out if the key does not expire", text)
+		c.Fail(field, "%q is not in the years 1970 to 9999 of UTC: leave it out if the key does not expire", text)
 	}
 }
 
 func (c *checker) apiKeyClaim(field, name, value string) {
-	if c.keyText(field, name) {
+	if c.KeyText(field, name) {
 		return
 	}
-	c.text(field, name, textForm{most: 256})
+	c.Text(field, name, bounds.Form{Most: 256})
 	switch name {
 	case "scope", "scopes":
-		c.fail(field+"."+name, "is set by spec.scopes: write it there")
+		c.Fail(field+"."+name, "is set by spec.scopes: write it there")
 	case "exp", "nbf", "iat", "iss", "aud", "jti":
-		c.fail(field+"."+name, "is a claim of tokens only: choose another name")
+		c.Fail(field+"."+name, "is a claim of tokens only: choose another name")
 	}
-	if !c.keyText(field+"."+name, value) {
-		c.optional(field+"."+name, value, textForm{most: 1024})
+	if !c.KeyText(field+"."+name, value) {
+		c.Optional(field+"."+name, value, bounds.Form{Most: 1024})
 	}
 }
 
 // apiKeyAuth checks where keys come from, and that nothing else is there.
 func (c *checker) apiKeyAuth(field string, s *Spec) {
 	a := s.APIKeyAuth
-	c.count(field+".credentialSelector.matchLabels", len(a.CredentialSelector.MatchLabels), 0, 16)
-	c.count(field+".extractFrom", len(a.ExtractFrom), 0, 4)
+	c.Count(field+".credentialSelector.matchLabels", len(a.CredentialSelector.MatchLabels), 0, 16)
+	c.Count(field+".extractFrom", len(a.ExtractFrom), 0, 4)
 	taken := tokenCarriers(s.JWT)
 	keys := make([]string, len(a.ExtractFrom))
 	for i, source := range a.ExtractFrom {
-		field := at(field+".extractFrom", i) + ".header"
-		c.text(field, source.Header, headerForm)
+		field := bounds.At(field+".extractFrom", i) + ".header"
+		c.Text(field, source.Header, bounds.Header)
 		keys[i] = foldHeader(source.Header)
 		switch name := keys[i]; {
 		case slices.Contains(taken, name):
-			c.fail(field, "%q carries the token: choose another header", source.Header)
+			c.Fail(field, "%q carries the token: choose another header", source.Header)
 		case slices.Contains(keys[:i], name) && name != "":
-			c.fail(field, "%q is in the list twice: remove one", source.Header)
+			c.Fail(field, "%q is in the list twice: remove one", source.Header)
 		case isWritten(name) || isSteering(name):
-			c.fail(field, "%q cannot carry a key: use X-API-Key or a header of your own", source.Header)
+			c.Fail(field, "%q cannot carry a key: use X-API-Key or a header of your own", source.Header)
 		}
 	}
 	c.claimsBesideKeys(s)
@@ -191,21 +190,21 @@ func (c *checker) apiKeyAuth(field string, s *Spec) {
 // from everything else that the agent or the guard reads.
 func (c *checker) clientIDHeader(field string, s *Spec, carriers []string) {
 	header := clientHeader(s.APIKeyAuth)
-	c.text(field, header, headerForm)
+	c.Text(field, header, bounds.Header)
 	c.outputHeader(field, header)
 	name := foldHeader(header)
 	switch {
 	case slices.Contains(carriers, name):
-		c.fail(field, "%q carries a credential: choose another header", header)
+		c.Fail(field, "%q carries a credential: choose another header", header)
 	case slices.Contains(identityHeaders(), name):
-		c.fail(field, "%q tells the agent something else: choose another header", header)
+		c.Fail(field, "%q tells the agent something else: choose another header", header)
 	}
 	if s.JWT == nil {
 		return
 	}
 	for _, m := range s.JWT.ClaimToHeaders {
 		if foldHeader(m.Header) == name {
-			c.fail(field, "%q is set by spec.jwt.claimToHeaders: choose another header", header)
+			c.Fail(field, "%q is set by spec.jwt.claimToHeaders: choose another header", header)
 		}
 	}
 }
@@ -231,7 +230,6 @@ func tokenCarriers(j *JWT) []string {
 }
 
 var (
-	clientForm = textForm{63, regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`), "is no client id: use letters, digits and inner dots, underscores and hyphens"}
+	clientForm = bounds.Form{Most: 63, Pattern: regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`), Hint: "is no client id: use letters, digits and inner dots, underscores and hyphens"}
 	hashForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	scopeForm  = textForm{256, regexp.MustCompile(`^[!#-\[\]-~]+$`), "is no scope: use visible ASCII without quotes and backslashes"}
 )

@@ -1,31 +1,19 @@
 package policy
 
 import (
-	"regexp"
 	"slices"
 	"strings"
-)
 
-// keyInText is what a text holds from where a key begins.
-var keyInText = regexp.MustCompile(`(?i)gpk_[a-z0-9_]*`)
+	"gatepost.dev/gatepost/policy/bounds"
+)
 
 // HoldsKey reports whether a text holds what looks like an API key, in letters
 // of either case.
-func HoldsKey(text string) bool { return keyInText.MatchString(text) }
+func HoldsKey(text string) bool { return bounds.HoldsKey(text) }
 
 // HideKeys is the text without the API keys in it, for messages that quote what
 // somebody wrote.
-func HideKeys(text string) string { return keyInText.ReplaceAllLiteralString(text, "(an API key)") }
-
-// keyText refuses a key in the place of something else: it would end up in
-// metrics, logs and requests.
-func (c *checker) keyText(field, s string) bool {
-	found := HoldsKey(s)
-	if found {
-		c.fail(field, "looks like a key: keys are never written down, only their hashes are, in keyHash")
-	}
-	return found
-}
+func HideKeys(text string) string { return bounds.HideKeys(text) }
 
 // isWritten reports the names that the sidecar itself writes or removes, or
 // that frame a message, so that an agent does not get them as they were sent.
@@ -75,7 +63,7 @@ func (c *checker) claimsBesideKeys(s *Spec) {
 	keys := keyCarriers(s.APIKeyAuth)
 	for i, m := range s.JWT.ClaimToHeaders {
 		if slices.Contains(keys, foldHeader(m.Header)) {
-			c.fail(at("spec.jwt.claimToHeaders", i)+".header", "%q carries an API key: choose another header", m.Header)
+			c.Fail(bounds.At("spec.jwt.claimToHeaders", i)+".header", "%q carries an API key: choose another header", m.Header)
 		}
 	}
 }
@@ -99,5 +87,5 @@ func (c *checker) tenantHeader(field, header string, s *Spec) {
 	default:
 		return
 	}
-	c.fail(field, "%q cannot name a tenant: %s; choose a header such as X-Tenant-ID", header, why)
+	c.Fail(field, "%q cannot name a tenant: %s; choose a header such as X-Tenant-ID", header, why)
 }

@@ -7,34 +7,36 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 func (c *checker) cors(field string, s *CORS) {
-	oneOf(c, field+".mode", "mode", s.Mode, CORSGateway, CORSPassthrough)
-	c.count(field+".allowOrigins", len(s.AllowOrigins), 0, 64)
+	bounds.OneOf(&c.Checker, field+".mode", "mode", s.Mode, CORSGateway, CORSPassthrough)
+	c.Count(field+".allowOrigins", len(s.AllowOrigins), 0, 64)
 	for i, origin := range s.AllowOrigins {
-		c.origin(at(field+".allowOrigins", i), origin)
+		c.origin(bounds.At(field+".allowOrigins", i), origin)
 	}
-	unique(c, field+".allowOrigins", s.AllowOrigins)
+	bounds.Unique(&c.Checker, field+".allowOrigins", s.AllowOrigins)
 	c.methods(field+".allowMethods", s.AllowMethods, 0)
-	c.texts(field+".allowHeaders", s.AllowHeaders, 64, anyHeaderForm)
-	c.texts(field+".exposeHeaders", s.ExposeHeaders, 64, anyHeaderForm)
+	c.Texts(field+".allowHeaders", s.AllowHeaders, 64, bounds.AnyHeader)
+	c.Texts(field+".exposeHeaders", s.ExposeHeaders, 64, bounds.AnyHeader)
 	c.duration(field+".maxAge", s.MaxAge, 0, 24*time.Hour)
 	all := slices.Contains(s.AllowOrigins, "*")
 	switch {
 	case !s.AllowCredentials:
 	case all:
-		c.fail(field+".allowOrigins", "may not contain * when allowCredentials is true: list the origins")
+		c.Fail(field+".allowOrigins", "may not contain * when allowCredentials is true: list the origins")
 	case slices.Contains(s.AllowHeaders, "*"):
-		c.fail(field+".allowHeaders", "may not contain * when allowCredentials is true: list the headers")
+		c.Fail(field+".allowHeaders", "may not contain * when allowCredentials is true: list the headers")
 	case slices.Contains(s.ExposeHeaders, "*"):
-		c.fail(field+".exposeHeaders", "may not contain * when allowCredentials is true: list the headers")
+		c.Fail(field+".exposeHeaders", "may not contain * when allowCredentials is true: list the headers")
 	}
 	if all && len(s.AllowOrigins) > 1 {
-		c.warn(field+".allowOrigins", "contains *: the other origins change nothing")
+		c.Warn(field+".allowOrigins", "contains *: the other origins change nothing")
 	}
 	if len(s.AllowOrigins) == 0 {
-		c.warn(field+".allowOrigins", "is empty: no page of another origin can read an answer")
+		c.Warn(field+".allowOrigins", "is empty: no page of another origin can read an answer")
 	}
 }
 
@@ -55,7 +57,7 @@ func (c *checker) sendable(s *Spec) {
 		}
 	}
 	if len(carriers) > 0 {
-		c.warn("spec.cors.allowHeaders", "leaves out %s: no page of another origin can send its %s; add it", carriers[0], what)
+		c.Warn("spec.cors.allowHeaders", "leaves out %s: no page of another origin can send its %s; add it", carriers[0], what)
 	}
 }
 
@@ -83,7 +85,7 @@ var originForm = regexp.MustCompile(`^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-
 
 // origin checks one origin as browsers send it (RFC 6454 section 6.2).
 func (c *checker) origin(field, origin string) {
-	c.text(field, origin, textForm{most: 512})
+	c.Text(field, origin, bounds.Form{Most: 512})
 	if origin == "" || origin == "*" {
 		return
 	}
@@ -92,11 +94,11 @@ func (c *checker) origin(field, origin string) {
 		u = &url.URL{}
 	}
 	if problem := originProblem(origin, u); problem != "" {
-		c.fail(field, "%s", problem)
+		c.Fail(field, "%s", problem)
 		return
 	}
 	if port, ok := defaultPorts()[u.Scheme]; ok && u.Port() == port {
-		c.warn(field, "names the default port: browsers send %s://%s", u.Scheme, strings.TrimSuffix(u.Host, ":"+port))
+		c.Warn(field, "names the default port: browsers send %s://%s", u.Scheme, strings.TrimSuffix(u.Host, ":"+port))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 // foldHeader is the form in which lax readers see a header's name: letters in
@@ -24,28 +26,28 @@ func canonicalHeader(name string) string {
 }
 
 func (c *checker) extractFrom(field string, headers []TokenHeader) {
-	c.count(field, len(headers), 1, 4)
+	c.Count(field, len(headers), 1, 4)
 	seen := map[string]bool{}
 	for i, h := range headers {
-		field := at(field, i)
-		c.text(field+".name", h.Name, headerForm)
+		field := bounds.At(field, i)
+		c.Text(field+".name", h.Name, bounds.Header)
 		name := foldHeader(h.Name)
 		if seen[name] {
-			c.fail(field+".name", "%q is in the list twice: remove one", h.Name)
+			c.Fail(field+".name", "%q is in the list twice: remove one", h.Name)
 		}
 		seen[name] = true
 		if isFraming(name) || name == "origin" || strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "x-gatepost-") {
-			c.fail(field+".name", "%q cannot carry a token: use Authorization or a header of your own", h.Name)
+			c.Fail(field+".name", "%q cannot carry a token: use Authorization or a header of your own", h.Name)
 		}
-		c.optional(field+".valuePrefix", h.ValuePrefix, textForm{most: 32})
+		c.Optional(field+".valuePrefix", h.ValuePrefix, bounds.Form{Most: 32})
 		if strings.ContainsFunc(h.ValuePrefix, func(r rune) bool { return r < ' ' || r > '~' }) {
-			c.fail(field+".valuePrefix", "%q has a character that no header may have: use printable ASCII", h.ValuePrefix)
+			c.Fail(field+".valuePrefix", "%q has a character that no header may have: use printable ASCII", h.ValuePrefix)
 		}
 		if name == "cookie" && !cookiePrefix.MatchString(h.ValuePrefix) {
-			c.fail(field+".valuePrefix", "%q names no cookie: write its name and an equals sign, like access_token=", h.ValuePrefix)
+			c.Fail(field+".valuePrefix", "%q names no cookie: write its name and an equals sign, like access_token=", h.ValuePrefix)
 		}
 		if schemePrefix.MatchString(h.ValuePrefix) {
-			c.warn(field+".valuePrefix", "%q does not end in a blank: the one before the token makes every token malformed; write %q in quotes", h.ValuePrefix, h.ValuePrefix+" ")
+			c.Warn(field+".valuePrefix", "%q does not end in a blank: the one before the token makes every token malformed; write %q in quotes", h.ValuePrefix, h.ValuePrefix+" ")
 		}
 	}
 }
@@ -65,13 +67,13 @@ func (c *checker) cookies(s *Spec) {
 	for i, h := range s.JWT.ExtractFrom.Headers {
 		named := s.CORS != nil && slices.ContainsFunc(s.CORS.AllowOrigins, func(origin string) bool { return origin != "*" })
 		if foldHeader(h.Name) == "cookie" && !named {
-			c.warn(at("spec.jwt.extractFrom.headers", i)+".name", "a cookie speaks only for pages whose origin cors.allowOrigins names, and it names none: all but GET, HEAD and OPTIONS will be refused")
+			c.Warn(bounds.At("spec.jwt.extractFrom.headers", i)+".name", "a cookie speaks only for pages whose origin cors.allowOrigins names, and it names none: all but GET, HEAD and OPTIONS will be refused")
 		}
 	}
 }
 
 func (c *checker) claimToHeaders(field string, j *JWT) {
-	c.count(field, len(j.ClaimToHeaders), 0, 32)
+	c.Count(field, len(j.ClaimToHeaders), 0, 32)
 	carriers := []string{"authorization"}
 	if j.ExtractFrom != nil {
 		for _, h := range j.ExtractFrom.Headers {
@@ -80,15 +82,15 @@ func (c *checker) claimToHeaders(field string, j *JWT) {
 	}
 	seen := map[string]bool{}
 	for i, m := range j.ClaimToHeaders {
-		field := at(field, i)
-		c.text(field+".claim", m.Claim, claimForm)
-		c.text(field+".header", m.Header, headerForm)
+		field := bounds.At(field, i)
+		c.Text(field+".claim", m.Claim, bounds.Claim)
+		c.Text(field+".header", m.Header, bounds.Header)
 		name := foldHeader(m.Header)
 		switch {
 		case slices.Contains(carriers, name):
-			c.fail(field+".header", "%q carries the token: choose another header", m.Header)
+			c.Fail(field+".header", "%q carries the token: choose another header", m.Header)
 		case seen[name] && name != "":
-			c.fail(field+".header", "%q is set by an entry before: choose another header", m.Header)
+			c.Fail(field+".header", "%q is set by an entry before: choose another header", m.Header)
 		default:
 			c.outputHeader(field+".header", m.Header)
 		}
@@ -102,9 +104,9 @@ func (c *checker) outputHeader(field, name string) {
 	folded := foldHeader(name)
 	switch {
 	case isFraming(folded):
-		c.fail(field, "%q belongs to HTTP itself: choose a header such as X-Auth-Team", name)
+		c.Fail(field, "%q belongs to HTTP itself: choose a header such as X-Auth-Team", name)
 	case isSteering(folded):
-		c.fail(field, "%q is not for identities: choose a header such as X-Auth-Team", name)
+		c.Fail(field, "%q is not for identities: choose a header such as X-Auth-Team", name)
 	}
 }
 

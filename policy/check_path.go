@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 // path checks a path of the policy: it must be able to match, and it must mean
@@ -11,16 +14,16 @@ import (
 func (c *checker) path(field, value, kind string) {
 	switch {
 	case value == "":
-		c.fail(field, "is required")
+		c.Fail(field, "is required")
 	case utf8.RuneCountInString(value) > 1024:
-		c.fail(field, "is longer than 1024 characters")
+		c.Fail(field, "is longer than 1024 characters")
 	case kind == PathTemplate:
 		c.template(field, value)
 	default:
 		if problem := pathProblem(value); problem != "" {
-			c.fail(field, "%q %s", value, problem)
+			c.Fail(field, "%q %s", value, problem)
 		} else if strings.ContainsAny(value, "{}") {
-			c.fail(field, "%q has braces, which only a path of a rule with type: Template may have", value)
+			c.Fail(field, "%q has braces, which only a path of a rule with type: Template may have", value)
 		}
 	}
 }
@@ -29,7 +32,7 @@ func (c *checker) path(field, value, kind string) {
 // are not to be had.
 func (c *checker) exactPath(field, value string) {
 	if strings.HasPrefix(value, "/") && strings.Contains(value, "*") {
-		c.fail(field, "%q has a wildcard: one exact path stands here; list each path", value)
+		c.Fail(field, "%q has a wildcard: one exact path stands here; list each path", value)
 		return
 	}
 	c.path(field, value, PathExact)
@@ -57,7 +60,7 @@ func isWildcard(segment string) bool { return segment == "*" || segment == "**" 
 // template checks a path with variables.
 func (c *checker) template(field, value string) {
 	if problem := pathProblem(value); problem != "" {
-		c.fail(field, "%q %s", value, problem)
+		c.Fail(field, "%q %s", value, problem)
 		return
 	}
 	seen := map[string]bool{}
@@ -65,10 +68,10 @@ func (c *checker) template(field, value string) {
 		name, ok := variable(text)
 		switch {
 		case !ok && !strings.ContainsAny(text, "{}"):
-		case !ok || !variableForm.form.MatchString(name) || len(name) > variableForm.most:
-			c.fail(field, "segment %q is no variable: write {name} for a whole segment, with letters, digits and underscores", text)
+		case !ok || !variableForm.Pattern.MatchString(name) || len(name) > variableForm.Most:
+			c.Fail(field, "segment %q is no variable: write {name} for a whole segment, with letters, digits and underscores", text)
 		case seen[name]:
-			c.fail(field, "{%s} is there twice: give each variable its own name", name)
+			c.Fail(field, "{%s} is there twice: give each variable its own name", name)
 		default:
 			seen[name] = true
 		}
@@ -89,7 +92,7 @@ func splitVariables(text string) ([]string, bool) {
 			return pieces, true
 		}
 		name, after, closed := strings.Cut(rest, "}")
-		if !closed || len(name) > variableForm.most || !variableForm.form.MatchString(name) {
+		if !closed || len(name) > variableForm.Most || !variableForm.Pattern.MatchString(name) {
 			return nil, false
 		}
 		pieces, text = append(pieces, name), after
@@ -110,10 +113,10 @@ func usedVariables(field string, p *Principal) []usedVariable {
 	var used []usedVariable
 	if s := p.Scopes; s != nil {
 		for i, scope := range s.AnyOf {
-			used = appendVariables(used, at(field+".principal.scopes.anyOf", i), scope)
+			used = appendVariables(used, bounds.At(field+".principal.scopes.anyOf", i), scope)
 		}
 		for i, scope := range s.AllOf {
-			used = appendVariables(used, at(field+".principal.scopes.allOf", i), scope)
+			used = appendVariables(used, bounds.At(field+".principal.scopes.allOf", i), scope)
 		}
 	}
 	if t := p.Tenant; t != nil && t.Match != nil && t.Match.PathVariable != "" {
@@ -135,7 +138,7 @@ func appendVariables(used []usedVariable, field, text string) []usedVariable {
 func (c *checker) variables(field string, p *Principal, paths []PathMatch) {
 	for _, used := range usedVariables(field, p) {
 		if len(paths) == 0 {
-			c.fail(used.field, "{%s} stands for nothing: the rule has no operation.paths; add one of type: Template with it", used.name)
+			c.Fail(used.field, "{%s} stands for nothing: the rule has no operation.paths; add one of type: Template with it", used.name)
 		}
 		for i, m := range paths {
 			pattern := pathPattern{}
@@ -143,8 +146,10 @@ func (c *checker) variables(field string, p *Principal, paths []PathMatch) {
 				pattern = newPathPattern(m)
 			}
 			if _, ok := pattern.binds(used.name); !ok {
-				c.fail(used.field, "{%s} is no variable of %s, %q: every path of the rule must have it", used.name, at("operation.paths", i), m.Value)
+				c.Fail(used.field, "{%s} is no variable of %s, %q: every path of the rule must have it", used.name, bounds.At("operation.paths", i), m.Value)
 			}
 		}
 	}
 }
+
+var variableForm = bounds.Form{Most: 64, Pattern: regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), Hint: "is no variable: use letters, digits and underscores, the first no digit"}

@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"gatepost.dev/gatepost/policy/bounds"
+)
 
 // reach warns of rules that an earlier one leaves no request for. The rules were
 // checked and nothing is wrong with them.
@@ -9,7 +13,7 @@ func (c *checker) reach(field string, rules []Rule) {
 		later := &rules[i]
 		for j := range i {
 			if text := leavesNothing(&rules[j], later); text != "" {
-				c.warn(at(field, i), text, rules[j].Name)
+				c.Warn(bounds.At(field, i), text, rules[j].Name)
 				break
 			}
 		}

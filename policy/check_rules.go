@@ -3,19 +3,21 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 func (c *checker) authorization(field string, a *Authorization, s *Spec) {
-	oneOf(c, field+".defaultAction", "action", a.DefaultAction, ActionAllow, ActionDeny)
-	c.count(field+".rules", len(a.Rules), 0, 64)
+	bounds.OneOf(&c.Checker, field+".defaultAction", "action", a.DefaultAction, ActionAllow, ActionDeny)
+	c.Count(field+".rules", len(a.Rules), 0, 64)
 	names := make([]string, len(a.Rules))
 	for i := range a.Rules {
 		r := &a.Rules[i]
 		names[i] = r.Name
-		c.rule(at(field+".rules", i), r, s)
+		c.rule(bounds.At(field+".rules", i), r, s)
 	}
-	c.uniqueNames(field+".rules", names)
-	if len(c.errs) == 0 {
+	c.UniqueNames(field+".rules", names)
+	if len(c.Errors) == 0 {
 		c.reach(field+".rules", a.Rules)
 	}
 	if a.DefaultAction == ActionAllow {
@@ -29,22 +31,22 @@ func (c *checker) authorization(field string, a *Authorization, s *Spec) {
 func (c *checker) idleRules(field string, rules []Rule) {
 	for i := len(rules) - 1; i >= 0 && rules[i].Action != ActionDeny; i-- {
 		if p := rules[i].Principal; p == nil || !p.Anonymous {
-			c.warn(at(field, i), "changes nothing: defaultAction: Allow lets through whom it leaves out; use Deny")
+			c.Warn(bounds.At(field, i), "changes nothing: defaultAction: Allow lets through whom it leaves out; use Deny")
 		}
 	}
 }
 
 func (c *checker) rule(field string, r *Rule, s *Spec) {
-	c.text(field+".name", r.Name, labelForm)
-	oneOf(c, field+".action", "action", r.Action, ActionAllow, ActionDeny)
+	c.Text(field+".name", r.Name, bounds.Label)
+	bounds.OneOf(&c.Checker, field+".action", "action", r.Action, ActionAllow, ActionDeny)
 	var paths []PathMatch
 	if r.Operation != nil {
 		paths = r.Operation.Paths
 		c.methods(field+".operation.methods", r.Operation.Methods, 0)
-		c.count(field+".operation.paths", len(paths), 0, 32)
+		c.Count(field+".operation.paths", len(paths), 0, 32)
 		for i, m := range paths {
-			field := at(field+".operation.paths", i)
-			oneOf(c, field+".type", "type", m.Type, PathExact, PathPrefix, PathTemplate)
+			field := bounds.At(field+".operation.paths", i)
+			bounds.OneOf(&c.Checker, field+".type", "type", m.Type, PathExact, PathPrefix, PathTemplate)
 			c.path(field+".value", m.Value, m.Type)
 		}
 	}
@@ -65,21 +67,21 @@ func (c *checker) rule(field string, r *Rule, s *Spec) {
 
 // preset refuses what a preset brings itself, and what it cannot be combined with.
 func (c *checker) preset(field string, r *Rule) {
-	oneOf(c, field+".preset", "preset", r.Preset, PresetAgnoV2)
+	bounds.OneOf(&c.Checker, field+".preset", "preset", r.Preset, PresetAgnoV2)
 	const twice = "a preset brings its own operation and scopes: remove operation, mcp and principal.scopes, or the preset"
 	switch {
 	case r.Operation != nil:
-		c.fail(field+".operation", twice)
+		c.Fail(field+".operation", twice)
 	case r.MCP != nil:
-		c.fail(field+".mcp", twice)
+		c.Fail(field+".mcp", twice)
 	case r.Principal != nil && r.Principal.Scopes != nil:
-		c.fail(field+".principal.scopes", twice)
+		c.Fail(field+".principal.scopes", twice)
 	}
 	if r.Action == ActionDeny {
-		c.fail(field+".action", "a preset only allows: remove action, or write a Deny rule without preset")
+		c.Fail(field+".action", "a preset only allows: remove action, or write a Deny rule without preset")
 	}
 	if p := r.Principal; p != nil && p.Tenant != nil && p.Tenant.Match != nil && p.Tenant.Match.PathVariable != "" {
-		c.fail(field+".principal.tenant.match.pathVariable", "the paths of a preset have no variable to name: match the tenant by header or value")
+		c.Fail(field+".principal.tenant.match.pathVariable", "the paths of a preset have no variable to name: match the tenant by header or value")
 	}
 }
 
@@ -89,33 +91,33 @@ func (c *checker) ruleSense(field string, r *Rule) {
 	open := r.Preset == "" && (r.Operation == nil || len(r.Operation.Paths) == 0)
 	switch {
 	case p.Anonymous && r.Action != ActionDeny && open:
-		c.warn(field+".principal.anonymous", "opens every path to everybody: name the paths")
+		c.Warn(field+".principal.anonymous", "opens every path to everybody: name the paths")
 	case r.Action == ActionDeny && (p.Scopes != nil || len(p.Claims) > 0 || p.Tenant != nil):
-		c.warn(field+".principal", "denies only tokens that have the claim, in the form the rule expects: an Allow rule is safer")
+		c.Warn(field+".principal", "denies only tokens that have the claim, in the form the rule expects: an Allow rule is safer")
 	}
 }
 
 func (c *checker) principal(field string, p *Principal, s *Spec) {
 	if p.Anonymous && hasConditions(p) {
-		c.fail(field+".anonymous", "stands alone: remove providers, apiKeys, scopes, claims and tenant, or make two rules")
+		c.Fail(field+".anonymous", "stands alone: remove providers, apiKeys, scopes, claims and tenant, or make two rules")
 	}
 	if len(p.Providers) > 0 && len(p.APIKeys) > 0 {
-		c.fail(field+".apiKeys", "nobody has a token of providers and one of apiKeys at once: make two rules")
+		c.Fail(field+".apiKeys", "nobody has a token of providers and one of apiKeys at once: make two rules")
 	}
-	c.texts(field+".providers", p.Providers, 8, textForm{most: 63})
+	c.Texts(field+".providers", p.Providers, 8, bounds.Form{Most: 63})
 	for i, name := range p.Providers {
-		c.knownProvider(at(field+".providers", i), name, s.JWT)
+		c.knownProvider(bounds.At(field+".providers", i), name, s.JWT)
 	}
 	c.clients(field+".apiKeys", p.APIKeys)
 	if len(p.APIKeys) > 0 && s.APIKeyAuth == nil {
-		c.fail(field+".apiKeys", "cannot match: the policy has no apiKeyAuth")
+		c.Fail(field+".apiKeys", "cannot match: the policy has no apiKeyAuth")
 	}
 	if p.Scopes != nil {
 		c.scopes(field+".scopes", p.Scopes)
 	}
-	c.count(field+".claims", len(p.Claims), 0, 16)
+	c.Count(field+".claims", len(p.Claims), 0, 16)
 	for i := range p.Claims {
-		c.claimMatch(at(field+".claims", i), &p.Claims[i])
+		c.claimMatch(bounds.At(field+".claims", i), &p.Claims[i])
 	}
 	if p.Tenant != nil {
 		c.tenant(field+".tenant", p.Tenant, s)
@@ -124,16 +126,16 @@ func (c *checker) principal(field string, p *Principal, s *Spec) {
 
 // clients keeps the bounds of client ids, and keys out of policies.
 func (c *checker) clients(field string, ids []string) {
-	c.count(field, len(ids), 0, 64)
+	c.Count(field, len(ids), 0, 64)
 	var plain []string // what may be quoted
 	for i, id := range ids {
-		if !c.keyText(at(field, i), id) {
-			c.text(at(field, i), id, clientForm)
+		if !c.KeyText(bounds.At(field, i), id) {
+			c.Text(bounds.At(field, i), id, clientForm)
 			plain = append(plain, id)
 		}
 	}
 	if len(plain) == len(ids) {
-		unique(c, field, ids)
+		bounds.Unique(&c.Checker, field, ids)
 	}
 }
 
@@ -152,54 +154,54 @@ func (c *checker) knownProvider(field, name string, jwt *JWT) {
 	switch {
 	case name == "" || slices.Contains(names, name):
 	case len(names) == 0:
-		c.fail(field, "unknown provider %q: the policy has no spec.jwt.providers", name)
+		c.Fail(field, "unknown provider %q: the policy has no spec.jwt.providers", name)
 	default:
-		c.fail(field, "unknown provider %q; spec.jwt.providers has %s", name, strings.Join(names, ", "))
+		c.Fail(field, "unknown provider %q; spec.jwt.providers has %s", name, strings.Join(names, ", "))
 	}
 }
 
 func (c *checker) scopes(field string, s *Scopes) {
 	if len(s.AnyOf) == 0 && len(s.AllOf) == 0 {
-		c.fail(field, "set one of anyOf, allOf")
+		c.Fail(field, "set one of anyOf, allOf")
 	}
-	c.optional(field+".claim", s.Claim, claimForm)
+	c.Optional(field+".claim", s.Claim, bounds.Claim)
 	for _, list := range []struct {
 		field  string
 		scopes []string
 	}{{field + ".anyOf", s.AnyOf}, {field + ".allOf", s.AllOf}} {
-		c.texts(list.field, list.scopes, 32, textForm{most: 256})
+		c.Texts(list.field, list.scopes, 32, bounds.Form{Most: 256})
 		for i, scope := range list.scopes {
 			switch {
 			case scope == "":
 			case !isScopeToken(scope):
-				c.fail(at(list.field, i), "%q is no scope: use visible ASCII without blanks, quotes and backslashes", scope)
+				c.Fail(bounds.At(list.field, i), "%q is no scope: use visible ASCII without blanks, quotes and backslashes", scope)
 			case !validBraces(scope):
-				c.fail(at(list.field, i), "%q has braces that are no variable: write {name} with letters, digits and underscores", scope)
+				c.Fail(bounds.At(list.field, i), "%q has braces that are no variable: write {name} with letters, digits and underscores", scope)
 			}
 		}
 	}
 }
 
 func (c *checker) claimMatch(field string, m *ClaimMatch) {
-	c.text(field+".name", m.Name, claimForm)
-	oneOf(c, field+".valueType", "valueType", m.ValueType, ClaimString, ClaimStringArray, ClaimSpaceDelimited, ClaimBoolean)
-	c.count(field+".values", len(m.Values), 1, 64)
-	unique(c, field+".values", m.Values)
+	c.Text(field+".name", m.Name, bounds.Claim)
+	bounds.OneOf(&c.Checker, field+".valueType", "valueType", m.ValueType, ClaimString, ClaimStringArray, ClaimSpaceDelimited, ClaimBoolean)
+	c.Count(field+".values", len(m.Values), 1, 64)
+	bounds.Unique(&c.Checker, field+".values", m.Values)
 	for i, value := range m.Values {
-		field := at(field+".values", i)
-		c.text(field, value, textForm{most: 1024})
+		field := bounds.At(field+".values", i)
+		c.Text(field, value, bounds.Form{Most: 1024})
 		switch {
 		case m.ValueType == ClaimBoolean && value != "true" && value != "false":
-			c.fail(field, "%q is no boolean: use \"true\" or \"false\"", value)
+			c.Fail(field, "%q is no boolean: use \"true\" or \"false\"", value)
 		case m.ValueType == ClaimSpaceDelimited && strings.Contains(value, " "):
-			c.fail(field, "%q has a blank, which separates values: it can never match", value)
+			c.Fail(field, "%q has a blank, which separates values: it can never match", value)
 		}
 	}
 }
 
 func (c *checker) tenant(field string, t *Tenant, s *Spec) {
-	c.optional(field+".claim", t.Claim, claimForm)
-	oneOf(c, field+".onNull", "action", t.OnNull, ActionDeny, ActionAllow)
+	c.Optional(field+".claim", t.Claim, bounds.Claim)
+	bounds.OneOf(&c.Checker, field+".onNull", "action", t.OnNull, ActionDeny, ActionAllow)
 	m := t.Match
 	if m == nil {
 		return
@@ -211,18 +213,18 @@ func (c *checker) tenant(field string, t *Tenant, s *Spec) {
 		}
 	}
 	if set != 1 {
-		c.fail(field+".match", "set exactly one of header, pathVariable, value")
+		c.Fail(field+".match", "set exactly one of header, pathVariable, value")
 	}
-	c.optional(field+".match.header", m.Header, headerForm)
-	c.optional(field+".match.pathVariable", m.PathVariable, variableForm)
-	c.optional(field+".match.value", m.Value, textForm{most: 1024})
+	c.Optional(field+".match.header", m.Header, bounds.Header)
+	c.Optional(field+".match.pathVariable", m.PathVariable, variableForm)
+	c.Optional(field+".match.value", m.Value, bounds.Form{Most: 1024})
 	c.tenantHeader(field+".match.header", m.Header, s)
 }
 
 func (c *checker) mcp(field string, m *MCP) {
-	c.count(field+".methods", len(m.Methods), 1, 32)
+	c.Count(field+".methods", len(m.Methods), 1, 32)
 	for i, method := range m.Methods {
-		c.text(at(field+".methods", i)+".name", method.Name, textForm{most: 128})
-		c.texts(at(field+".methods", i)+".params", method.Params, 64, textForm{most: 256})
+		c.Text(bounds.At(field+".methods", i)+".name", method.Name, bounds.Form{Most: 128})
+		c.Texts(bounds.At(field+".methods", i)+".params", method.Params, 64, bounds.Form{Most: 256})
 	}
 }

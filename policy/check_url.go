@@ -6,18 +6,20 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 // remoteURL checks an address that the sidecar fetches. What a name resolves to
 // is the dialer's to check; here only what the text itself says.
 func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
-	c.text(field, raw, textForm{most: 2048})
+	c.Text(field, raw, bounds.Form{Most: 2048})
 	if raw == "" {
 		return
 	}
 	u, ok := parseHTTP(raw)
 	if !ok {
-		c.fail(field, "%q is no https address", raw)
+		c.Fail(field, "%q is no https address", raw)
 		return
 	}
 	problem := urlProblem(raw, u)
@@ -29,7 +31,7 @@ func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
 		problem = hostProblem(u.Hostname(), allowInsecure)
 	}
 	if problem != "" {
-		c.fail(field, "%s", problem)
+		c.Fail(field, "%s", problem)
 	}
 }
 
@@ -53,9 +55,9 @@ func urlProblem(raw string, u *url.URL) string {
 
 // resourceURL checks an address that is only shown to clients.
 func (c *checker) resourceURL(field, raw string) {
-	c.text(field, raw, textForm{most: 2048})
+	c.Text(field, raw, bounds.Form{Most: 2048})
 	if _, ok := parseHTTP(raw); raw != "" && (!ok || strings.ContainsAny(raw, "?# \t\r\n")) {
-		c.fail(field, "%q is no address: write https://host/path without query and fragment", raw)
+		c.Fail(field, "%q is no address: write https://host/path without query and fragment", raw)
 	}
 }
 

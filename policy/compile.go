@@ -41,10 +41,10 @@ func Compile(s Spec, probes ...Probe) (*Policy, error) {
 	var c checker
 	c.spec(&s)
 	c.probes(probes)
-	if len(c.errs) > 0 {
-		return nil, c.errs
+	if len(c.Errors) > 0 {
+		return nil, c.Errors
 	}
-	p := &Policy{compiled: true, spec: *s.DeepCopy(), warnings: c.warnings}
+	p := &Policy{compiled: true, spec: *s.DeepCopy(), warnings: c.Warnings}
 	setDefaults(&p.spec)
 	p.exempt(probes)
 	p.authorize()

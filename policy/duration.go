@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"strconv"
-	"strings"
 	"time"
+
+	"gatepost.dev/gatepost/policy/bounds"
 )
 
 // Duration is a length of time written as Go writes it: 90s, 10m, 720h. It is a
@@ -24,7 +24,7 @@ var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`)
 
 // MarshalJSON writes the duration as a string that UnmarshalJSON and the
 // resource's schema accept, in its shortest form: 10m, not 10m0s.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.text()) }
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(bounds.Short(d.Duration)) }
 
 // UnmarshalJSON reads a duration such as "90s"; it refuses numbers, signs,
 // units below a millisecond and text that time.ParseDuration does not know.
@@ -39,20 +39,4 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	}
 	d.Duration = value
 	return nil
-}
-
-// text is the shortest form of the duration in hours, minutes and seconds, or
-// in milliseconds below a second.
-func (d Duration) text() string {
-	if d.Duration != 0 && d.Abs() < time.Second {
-		return strconv.FormatFloat(float64(d.Duration)/float64(time.Millisecond), 'f', -1, 64) + "ms"
-	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }

@@ -1,5 +1,7 @@
 package policy
 
+import "gatepost.dev/gatepost/policy/bounds"
+
 // Unsupported names the fields of s that no code stands behind yet, each as
 // "field: why". A policy that uses one must not be put into force.
 func Unsupported(s Spec) []string {
@@ -11,7 +13,7 @@ func Unsupported(s Spec) []string {
 	}
 	if s.Authorization != nil {
 		for i := range s.Authorization.Rules {
-			out = append(out, unsupportedInRule(at("spec.authorization.rules", i), &s.Authorization.Rules[i])...)
+			out = append(out, unsupportedInRule(bounds.At("spec.authorization.rules", i), &s.Authorization.Rules[i])...)
 		}
 	}
 	note(s.ProtectedResource != nil, "spec.protectedResource", "MCP's metadata is not built yet")

@@ -20,6 +20,8 @@ var directions = []struct {
 	forbidden []string
 }{
 	{"policy", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
+	{"grant", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
+	{"policy/bounds", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
 	{"apikey", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "math/rand", "crypto/rand"}},
 	{"internal/keyring", []string{"k8s.io/", "sigs.k8s.io/", "github.com/", "golang.org/", "net/http", "crypto/rand"}},
 	{"internal/manifest", []string{"k8s.io/", "sigs.k8s.io/", "net/http", "github.com/lestrrat-go/"}},
@@ -27,6 +29,9 @@ var directions = []struct {
 	{"token", []string{"k8s.io/", "sigs.k8s.io/", "github.com/prometheus/", module + "/sidecar", module + "/api/", module + "/internal/"}},
 	{"internal/bundle", []string{"k8s.io/", "sigs.k8s.io/", "github.com/prometheus/", module + "/sidecar", module + "/api/"}},
 	{"sidecar", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/controller"}},
+	{"issuer/refresh", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/controller", module + "/sidecar"}},
+	{"internal/password", []string{"k8s.io/", "sigs.k8s.io/", "net/http"}},
+	{"internal/throttle", []string{"k8s.io/", "sigs.k8s.io/", "net/http"}},
 	{"api/v1alpha1", []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "github.com/lestrrat-go/"}},
 	{"controller/inject", []string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime", "github.com/lestrrat-go/"}},
 	{"controller/rollcall", []string{"k8s.io/client-go/", "k8s.io/api/", "sigs.k8s.io/", "github.com/prometheus/", module + "/api/", module + "/sidecar"}},
