@@ -27,7 +27,7 @@ var version = "dev"
 // judgement was not the expected one.
 var errUnexpected = errors.New("not as expected")
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now)) }
+func main() { os.Exit(run(asCalled(os.Args), os.Stdout, os.Stderr, time.Now)) }
 
 func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	root := command(now)
@@ -61,5 +61,7 @@ func command(now func() time.Time) *cobra.Command {
 	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
 	keys.AddCommand(createCommand(now, rand.Reader))
 	root.AddCommand(tokens, policies, keys)
+	root.AddCommand(clusterCommands(now)...)
+	nameFor(root, os.Args[0])
 	return root
 }

@@ -115,3 +115,18 @@ func innermost(err error) error {
 	}
 	return err
 }
+
+// IsHidden reports whether the cluster does not know a kind, or does not show it
+// to us.
+func IsHidden(err error) bool { return IsNotInstalled(err) || IsForbidden(err) }
+
+// IsForbidden reports whether a right is missing.
+func IsForbidden(err error) bool { return err != nil && apierrors.IsForbidden(err) }
+
+// IsMissing reports whether an object is not there.
+func IsMissing(err error) bool { return err != nil && apierrors.IsNotFound(err) }
+
+// IsFinal reports whether an error stays however often one tries.
+func IsFinal(err error) bool {
+	return IsHidden(err) || IsMissing(err) || err != nil && (apierrors.IsUnauthorized(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err))
+}
