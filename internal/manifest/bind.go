@@ -26,12 +26,13 @@ func (b *binder) isMapping(n *node, path string) bool {
 // fields binds a mapping to a struct by its json tags; passed names are known
 // and left out.
 func (b *binder) fields(n *node, out reflect.Value, path string, passed ...string) {
-	byName := make(map[string]int)
+	byName := make(map[string][]int)
 	known := slices.Clone(passed)
-	for i := range out.NumField() {
-		name, _, _ := strings.Cut(out.Type().Field(i).Tag.Get("json"), ",")
-		byName[name] = i
-		known = append(known, name)
+	for _, f := range reflect.VisibleFields(out.Type()) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" { // else it is embedded: its fields follow
+			byName[name] = f.Index
+			known = append(known, name)
+		}
 	}
 	for _, f := range n.fields {
 		if slices.Contains(passed, f.name) {
@@ -42,7 +43,7 @@ func (b *binder) fields(n *node, out reflect.Value, path string, passed ...strin
 			b.unknown(f, path, known)
 			continue
 		}
-		b.value(f.value, out.Field(i), path+"."+f.name)
+		b.value(f.value, out.FieldByIndex(i), path+"."+f.name)
 	}
 	b.requireSections(n, out.Type(), path)
 }
@@ -51,12 +52,23 @@ func (b *binder) fields(n *node, out reflect.Value, path string, passed ...strin
 // an absent one looks like one that holds nothing, which may mean everything.
 // All else that is required, Compile misses itself.
 func (b *binder) requireSections(n *node, t reflect.Type, path string) {
-	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Type.Kind() == reflect.Struct && !strings.Contains(options, "omitempty") && n.find(name) == nil {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name != "" && !isOptional(f) && f.Type.Kind() == reflect.Struct && mayBeEmpty(f.Type) && n.find(name) == nil {
 			b.errs.add(n.line, path+"."+name, "is required: write %s: {} if it should hold nothing", name)
 		}
 	}
+}
+
+func isOptional(f reflect.StructField) bool {
+	_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return strings.Contains(options, "omitempty")
+}
+
+// mayBeEmpty reports whether a section may hold nothing: of another one, Compile
+// misses what is required in it.
+func mayBeEmpty(section reflect.Type) bool {
+	return !slices.ContainsFunc(reflect.VisibleFields(section), func(f reflect.StructField) bool { return !isOptional(f) })
 }
 
 // value binds one value. A scalar that is null is as good as absent. A set of

@@ -2,10 +2,7 @@ package manifest
 
 import (
 	"reflect"
-	"regexp"
 	"slices"
-
-	"gatepost.dev/gatepost/policy"
 )
 
 // envelope is what every document has around its spec.
@@ -13,43 +10,6 @@ type envelope struct {
 	Name, Namespace string
 	Generation      int64
 	Labels          map[string]string
-}
-
-// bindDocument reads the policy.
-func bindDocument(root *node, errs *Errors) Document {
-	var doc Document
-	b := binder{errs: errs}
-	head := b.envelope(root, func(spec *node) { b.spec(spec, &doc.Spec) })
-	doc.Name, doc.Namespace, doc.Generation = head.Name, head.Namespace, head.Generation
-	switch line := root.lineOf("metadata.name"); {
-	case doc.Name == "":
-		errs.add(line, "metadata.name", "is required: it names the policy in metrics and logs")
-	case len(doc.Name) > 52 || !nameForm.MatchString(doc.Name):
-		errs.add(line, "metadata.name", "%q is no name: use at most 52 lower-case letters, digits, hyphens and dots", doc.Name)
-	}
-	return doc
-}
-
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
-
-// bindAPIKey reads one client of the policy's file.
-func bindAPIKey(root *node, doc *Document, errs *Errors) APIKey {
-	var key APIKey
-	b := binder{errs: errs}
-	head := b.envelope(root, func(spec *node) { b.value(spec, reflect.ValueOf(&key.Spec).Elem(), "spec") })
-	key.Name, key.Namespace, key.Labels = head.Name, head.Namespace, head.Labels
-	isNamesake := func(other APIKey) bool { return other.Name == key.Name && other.Namespace == key.Namespace }
-	switch line := root.lineOf("metadata.name"); {
-	case key.Name == "":
-		errs.add(line, "metadata.name", "is required: it tells the APIKeys of the file apart")
-	case len(key.Name) > 253 || !nameForm.MatchString(key.Name):
-		errs.add(line, "metadata.name", "is no name: use at most 253 lower-case letters, digits, hyphens and dots")
-	case slices.ContainsFunc(doc.APIKeys, isNamesake):
-		errs.add(line, "metadata.name", "a second %s %s: a file holds one of a name", kindAPIKey, key.Name)
-	case key.Namespace != "" && doc.Namespace != "" && key.Namespace != doc.Namespace:
-		errs.add(root.lineOf("metadata.namespace"), "metadata.namespace", "is not the policy's: a policy selects APIKeys of its own namespace only")
-	}
-	return key
 }
 
 // envelope reads what is around a spec, and leaves the spec to the caller.
@@ -90,10 +50,11 @@ func (b *binder) metadata(n *node, head *envelope) {
 	}
 }
 
-// spec binds the policy; what only a cluster needs stands beside it.
-func (b *binder) spec(n *node, spec *policy.Spec) {
+// fieldsOf binds a spec to the struct that out points to; what only a cluster
+// needs is passed over.
+func (b *binder) fieldsOf(n *node, out any, passed ...string) {
 	if b.isMapping(n, "spec") {
-		b.fields(n, reflect.ValueOf(spec).Elem(), "spec", "selector", "capture")
+		b.fields(n, reflect.ValueOf(out).Elem(), "spec", passed...)
 	}
 }
 

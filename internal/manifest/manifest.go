@@ -1,23 +1,19 @@
-// Package manifest reads an AgentAuthPolicy, and the APIKeys beside it, where
-// there is no API server: the policy file of a standalone sidecar, the input of
-// `gatepost policy test`, and the policy.json that the controller mounts into a
-// pod.
+// Package manifest reads an AgentAuthPolicy or a TokenIssuer, and the APIKeys
+// beside it, where there is no API server: the file of a standalone sidecar or
+// issuer, the input of `gatepost policy test`, and the policy.json or issuer.json
+// that the controller mounts into a pod.
 //
 // An API server would refuse unknown fields and name the wrong ones; a file has
-// only Parse. So Parse accepts one AgentAuthPolicy in YAML or JSON, with any
-// number of APIKeys in further documents, and refuses
+// only Parse and ParseIssuer. So each accepts one object of its kind in YAML or
+// JSON, with any number of APIKeys in further documents, and refuses
 // everything that two readers could take differently: unknown, repeated and
 // differently cased fields, two policies, aliases that multiply, sizes beyond a
-// bound. What the fields mean is judged by policy.Compile and
-// policy.CheckAPIKey; Parse asks them too, because only here a field still has a
+// bound. What the fields mean is judged by policy.Compile, grant.Compile and
+// policy.CheckAPIKey; both ask them too, because only here a field still has a
 // line number.
 package manifest
 
-import (
-	"errors"
-
-	"gatepost.dev/gatepost/policy"
-)
+import "gatepost.dev/gatepost/policy"
 
 // MaxBytes is the largest file that Parse looks at: 1 MiB, what an API server
 // stores at most.
@@ -27,6 +23,7 @@ const MaxBytes = 1 << 20
 const (
 	apiVersion = "gatepost.dev/v1alpha1"
 	kindPolicy = "AgentAuthPolicy"
+	kindIssuer = "TokenIssuer"
 	kindAPIKey = "APIKey"
 )
 
@@ -58,70 +55,18 @@ type APIKey struct {
 // their values are live depends on the time and is not judged here. The error is
 // of type Errors, or says why the file cannot be read at all.
 func Parse(data []byte) (Document, error) {
-	documents, err := read(data)
+	f, err := open(data, policies())
 	if err != nil {
 		return Document{}, err
 	}
-	var errs Errors
-	root, keys := sorted(documents, &errs)
-	if root == nil || len(errs) > 0 {
-		return Document{}, errs.sorted()
-	}
-	doc := bindDocument(root, &errs)
-	for _, key := range keys {
-		doc.APIKeys = append(doc.APIKeys, bindAPIKey(key, &doc, &errs))
-	}
-	if len(errs) == 0 {
-		judge(root, doc, &errs)
-		for i := range keys {
-			add(keys[i], policy.CheckAPIKey(doc.APIKeys[i].Spec), &errs)
-		}
-	}
-	if len(errs) > 0 {
-		return Document{}, errs.sorted()
+	var doc Document
+	head := f.bind(func(b *binder, spec *node) { b.fieldsOf(spec, &doc.Spec, "selector", "capture") })
+	f.name(head, nameForm, "lower-case letters, digits, hyphens and dots")
+	doc.Name, doc.Namespace, doc.Generation = head.Name, head.Namespace, head.Generation
+	doc.APIKeys = f.clients(head)
+	f.judge(func() error { _, err := policy.Compile(doc.Spec); return err }, doc.APIKeys)
+	if err := f.err(); err != nil {
+		return Document{}, err
 	}
 	return doc, nil
-}
-
-// sorted picks the AgentAuthPolicy and the APIKeys and refuses everything else.
-func sorted(documents []*node, errs *Errors) (root *node, keys []*node) {
-	for _, d := range documents {
-		kind, version := d.text("kind"), d.text("apiVersion")
-		switch {
-		case d.kind != mapping:
-			errs.add(d.line, "", "this document is %s, not an %s", d.kind, kindPolicy)
-		case kind == kindAPIKey && version == apiVersion:
-			keys = append(keys, d)
-		case kind != kindPolicy && kind != kindAPIKey:
-			errs.add(d.at("kind").line, "kind", "%q is not expected here: a policy file holds one %s, and %ss; move other objects to another file", kind, kindPolicy, kindAPIKey)
-		case version != apiVersion:
-			errs.add(d.at("apiVersion").line, "apiVersion", "%q is not known: write %s", version, apiVersion)
-		case root != nil:
-			errs.add(d.line, "kind", "a second %s: a file holds one; the first begins at line %d", kindPolicy, root.line)
-		default:
-			root = d
-		}
-	}
-	if root == nil && len(*errs) == 0 {
-		errs.add(1, "", "no %s in the file: it begins with apiVersion: %s and kind: %s", kindPolicy, apiVersion, kindPolicy)
-	}
-	return root, keys
-}
-
-// judge adds what Compile says.
-func judge(root *node, doc Document, errs *Errors) {
-	_, err := policy.Compile(doc.Spec)
-	add(root, err, errs)
-}
-
-// add adds what is wrong with a document, with the line of the field or of its
-// parent.
-func add(root *node, err error, errs *Errors) {
-	var found policy.Errors
-	if err != nil && !errors.As(err, &found) {
-		errs.add(root.line, "spec", "%v", err)
-	}
-	for _, e := range found {
-		errs.add(root.lineOf(e.Field), e.Field, "%s", e.Detail)
-	}
 }

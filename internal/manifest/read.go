@@ -22,11 +22,11 @@ const (
 func read(data []byte) ([]*node, error) {
 	switch {
 	case len(data) > MaxBytes:
-		return nil, fmt.Errorf("reading a policy: %d bytes are more than %d", len(data), MaxBytes)
+		return nil, fmt.Errorf("%d bytes are more than %d", len(data), MaxBytes)
 	case !utf8.Valid(data):
-		return nil, errors.New("reading a policy: the file is not UTF-8 text")
+		return nil, errors.New("the file is not UTF-8 text")
 	case bytes.IndexByte(data, 0) >= 0:
-		return nil, errors.New("reading a policy: the file has NUL bytes in it")
+		return nil, errors.New("the file has NUL bytes in it")
 	}
 	if json.Valid(data) {
 		return readJSON(data)
@@ -45,11 +45,11 @@ func readYAML(data []byte) ([]*node, error) {
 			return documents, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading a policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+			return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		tree, err := b.build(&root, 0)
 		if err != nil {
-			return nil, fmt.Errorf("reading a policy: %w", err)
+			return nil, err
 		}
 		if tree.kind != null {
 			documents = append(documents, tree)
@@ -153,7 +153,7 @@ func readJSON(data []byte) ([]*node, error) {
 	b := jsonBuilder{data: data, decoder: decoder, line: 1, left: maxNodes}
 	tree, err := b.build(0)
 	if err != nil {
-		return nil, fmt.Errorf("reading a policy: %w", err)
+		return nil, err
 	}
 	return []*node{tree}, nil
 }
