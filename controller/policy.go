@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +17,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/manifest"
@@ -51,7 +51,8 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *
 		Watches(&v1alpha1.AgentAuthPolicy{}, rivalsOfPolicy(cache), builder.WithPredicates(selectionChanged())).
 		Watches(&v1alpha1.SigningKey{}, policiesOfKey(cache), builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.APIKey{}, policiesOfClient(cache), builder.WithPredicates(clientChanged())).
-		WatchesMetadata(&corev1.Secret{}, policiesOfSecret(cache)).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(policiesOfSecret(cache)), builder.WithPredicates(predicate.Not(ourOwn()))).
+		WatchesMetadata(&corev1.Secret{}, afterPause(policiesOfSecret(cache)), builder.WithPredicates(ourOwn())).
 		WatchesMetadata(&corev1.ConfigMap{}, policiesOfConfigMap(cache)).
 		Watches(&corev1.Pod{}, afterPause(policiesOfPod(cache)), builder.WithPredicates(podChanged())).
 		WatchesRawSource(&s.policies).
@@ -211,7 +212,7 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 		return view, err
 	}
 	if plan.file.Revision != w.last.revision() { // keys wait for their bundles
-		r.switchboard.keys.ring(0, w.policy.Namespace, slices.Collect(maps.Keys(plan.file.SigningKeys))...)
+		r.switchboard.keys.ring(0, w.policy.Namespace, w.last.changed(plan.file)...)
 	}
 	return view, nil
 }

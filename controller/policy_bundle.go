@@ -54,6 +54,18 @@ func (w written) generation(key string) int64 {
 	return w.file.SigningKeys[key]
 }
 
+// changed are the SigningKeys of which a new file holds another generation; all
+// of them if it is numbered above what others remember.
+func (w written) changed(file *keyring.File) []string {
+	var names []string
+	for name, generation := range file.SigningKeys {
+		if generation != w.generation(name) || file.Revision > w.revision()+1 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // bundleInput is everything that a bundle is decided from.
 type bundleInput struct {
 	accepted *manifest.Document // nil: this generation is not accepted

@@ -1,7 +1,10 @@
 package controller
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +51,29 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 		next.last, next.floor = writtenAs(first), 50
 		if got := planBundle(next).view.revision; got != 51 {
 			t.Errorf("revision %d, want 51", got)
+		}
+	})
+	t.Run("a key that begins to sign is no news to a sidecar", func(t *testing.T) {
+		t.Parallel()
+		next := in
+		next.accepted, next.from = document(1, "a"), signingOf(7, keyring.Active, keyring.Published)
+		next.accepted.Spec.JWT.Providers[0].SecretRef = nil
+		next.accepted.Spec.JWT.Providers[0].SigningKeyRef = &policy.SigningKeyRef{Name: "k"}
+		published := planBundle(next)
+		next.last = writtenAs(published)
+		for sentence, test := range map[string]struct {
+			from     sources
+			revision int64
+		}{
+			"the switch":                         {signingOf(8, keyring.Retiring, keyring.Active), 42},
+			"later changes than the switch":      {signingOf(9, keyring.Retiring, keyring.Active), 43},
+			"the removal of the key that signed": {signingOf(8, keyring.Active), 43},
+		} {
+			next.from = test.from
+			plan := planBundle(next)
+			if plan.view.revision != test.revision || test.revision == 42 && !maps.EqualFunc(plan.data, published.data, bytes.Equal) {
+				t.Errorf("%s: revision %d, want %d", sentence, plan.view.revision, test.revision)
+			}
 		}
 	})
 	t.Run("a changed key gets a higher revision", func(t *testing.T) {
@@ -259,6 +285,19 @@ func secretsOf(values map[string]string) sources {
 		from.secrets[name] = &corev1.Secret{Data: map[string][]byte{"current": []byte(value)}}
 	}
 	return from
+}
+
+// signingOf is the SigningKey k with keys 1-a, 2-b and so on in these phases.
+func signingOf(generation int64, phases ...keyring.Phase) sources {
+	state := &keyring.State{Algorithm: "HS256", Generation: generation}
+	for i, phase := range phases {
+		state.Keys = append(state.Keys, keyring.Key{
+			KID: fmt.Sprintf("%d-%c", i+1, 'a'+i), Phase: phase, Generation: int64(i + 1),
+			Material: keyring.Material{Value: []byte(fmt.Sprintf("%s%d", goodSecret, i))},
+		})
+	}
+	key := &v1alpha1.SigningKey{Spec: v1alpha1.SigningKeySpec{Algorithm: "HS256"}}
+	return sources{keys: map[string]signingSource{"k": {key: key, state: state}}}
 }
 
 func writtenAs(plan bundlePlan) written {

@@ -291,9 +291,12 @@ func (r *resolver) signingKey(field string, provider *policy.Provider) {
 		r.failKey(provider, r.done.revoked[name], reason, fmt.Sprintf("%s: SigningKey %s %s", field, name, message))
 		return
 	}
-	keys := source.state.VerifyKeys()
+	keys, generation := source.state.VerifyKeys(), source.state.Generation
+	if last, found := r.last.lastOf(provider); found && source.state.OnlySwitched(r.last.generation(name), last.Keys) {
+		keys, generation = last.Keys, r.last.generation(name) // the order alone is worth no revision
+	}
 	r.done.providers[provider.Name] = keyring.FileProvider{MaxTokenLifetime: source.lifetime(), Keys: keys}
-	r.done.signingKeys[name] = source.state.Generation
+	r.done.signingKeys[name] = generation
 	if len(keys) == 0 {
 		r.done.problems = append(r.done.problems, refProblem{
 			provider: provider.Name, reason: v1alpha1.ReasonSigningKeyNotReady,

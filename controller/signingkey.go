@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -115,9 +116,24 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 			view.plan, view.state = keyring.Result{}, refusedState(w.key, err)
 			return view, err
 		}
+		r.hasten(w, plan)
 	}
 	view.exportForeign, err = r.export(ctx, w, plan.State)
 	return view, err
+}
+
+// hasten has the bundles written at once if the plan is no planned rotation.
+func (r *keyReconciler) hasten(w keyWorld, plan keyring.Result) {
+	for _, e := range plan.Events {
+		switch e.Kind {
+		case keyring.EventRevoked, keyring.EventImported, keyring.EventAdopted:
+			for _, c := range w.carriers {
+				r.switchboard.policies.ring(0, w.key.Namespace, policyOf(types.NamespacedName{Name: c.name}))
+			}
+			return
+		default:
+		}
+	}
 }
 
 // newest fails with errBehind if the SigningKey that was planned with is not the

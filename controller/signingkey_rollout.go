@@ -74,7 +74,7 @@ func (w keyWorld) tally(state *keyring.State) map[string]int {
 			switch answer := v.answer.State; {
 			case v.silent():
 				count["silent"]++
-			case answer.Revision <= c.revision && state.Acknowledged(answer.Generations[w.key.Name], answer.KIDs[w.key.Name]) >= state.Generation:
+			case answer.Revision <= c.revision && state.Acknowledged(answer.Generations[w.key.Name], answer.KIDs[w.key.Name]) >= state.Needed():
 				count["acknowledged"]++
 			default:
 				count["lagging"]++

@@ -73,8 +73,8 @@ func keysOfPolicy() handler.EventHandler {
 // policiesOfSecret says which policies a Secret is about: the one whose bundle
 // it is, those that refer to it, and those that refer to the SigningKey whose
 // state it is.
-func policiesOfSecret(cache client.Reader) handler.EventHandler {
-	return policiesWhere(cache, func(p *v1alpha1.AgentAuthPolicy, secret client.Object) bool {
+func policiesOfSecret(cache client.Reader) handler.MapFunc {
+	return mapToPolicies(cache, func(p *v1alpha1.AgentAuthPolicy, secret client.Object) bool {
 		name := secret.GetName()
 		return name == v1alpha1.BundleName(p.Name) || refersTo(p, func(provider *policy.Provider) bool {
 			byName := provider.SecretRef != nil && provider.SecretRef.Name == name ||
@@ -82,6 +82,12 @@ func policiesOfSecret(cache client.Reader) handler.EventHandler {
 			return byName || provider.SigningKeyRef != nil && v1alpha1.StateName(provider.SigningKeyRef.Name) == name
 		})
 	})
+}
+
+// ourOwn passes the Secrets that we write: bundles and states. Many keys of one
+// policy change together, and what does not wait for others rings the bell.
+func ourOwn() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(secret client.Object) bool { return reserved(secret.GetName()) })
 }
 
 // policiesOfKey says which policies refer to a SigningKey.
@@ -136,8 +142,9 @@ func policiesWhere(cache client.Reader, concerns func(*v1alpha1.AgentAuthPolicy,
 	return handler.EnqueueRequestsFromMapFunc(mapToPolicies(cache, concerns))
 }
 
-// podPause gathers the changes of pods before their policies are reconciled,
-// which looks at every pod: a rollout changes many, each of them several times.
+// podPause gathers the changes of pods, and of our own Secrets, before their
+// policies are reconciled, which looks at every pod and every key: a rollout
+// changes many, each of them several times.
 const podPause = 250 * time.Millisecond
 
 // afterPause enqueues what an object concerns after podPause; what is enqueued

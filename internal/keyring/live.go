@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,34 @@ func (s *State) VerifyKeys() []VerifyKey {
 		live[i] = s.verifyKey(k)
 	}
 	return live
+}
+
+// Needed is the generation from which on a verifier has every live key and every
+// revocation; later ones changed only who signs.
+func (s *State) Needed() int64 {
+	var needed int64
+	for _, k := range s.Keys {
+		needed = max(needed, k.Generation)
+	}
+	for _, r := range s.Revoked {
+		needed = max(needed, r.Generation)
+	}
+	return needed
+}
+
+// OnlySwitched reports whether all that changed since a generation, in which
+// verifiers got these keys, is who signs: they need not be told.
+func (s *State) OnlySwitched(generation int64, keys []VerifyKey) bool {
+	if generation != s.Generation-1 || generation < s.Needed() || len(keys) != len(s.Keys) {
+		return false
+	}
+	return !slices.ContainsFunc(s.VerifyKeys(), func(live VerifyKey) bool {
+		return !slices.ContainsFunc(keys, live.equal)
+	})
+}
+
+func (k VerifyKey) equal(other VerifyKey) bool {
+	return k.KID == other.KID && k.Alg == other.Alg && bytes.Equal(k.K, other.K) && bytes.Equal(k.JWK, other.JWK)
 }
 
 func (s *State) verifyKey(k Key) VerifyKey {

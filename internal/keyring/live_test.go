@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,33 @@ func TestExportedSecretOfPublicKeys(t *testing.T) {
 	for _, k := range b.state.VerifyKeys() {
 		if len(k.K) > 0 || len(k.JWK) == 0 {
 			t.Errorf("a verifier gets a private key: %v", k)
+		}
+	}
+}
+
+func TestASwitchIsNoNewsToVerifiers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hs256())
+	b.plan().after(24 * time.Hour).want("Active Published")
+	generation, keys := b.state.Generation, b.state.VerifyKeys()
+	b.after(10 * time.Minute).want("Retiring Active")
+	if b.state.Generation != generation+1 || b.state.Needed() != generation || !b.state.OnlySwitched(generation, keys) {
+		t.Errorf("generation %d, needed %d, switched from %d: %t", b.state.Generation, b.state.Needed(), generation, b.state.OnlySwitched(generation, keys))
+	}
+	forged := slices.Clone(keys)
+	forged[0].K = []byte("another secret under the same id")
+	revoked := b.state.clone()
+	revoked.Revoked = append(revoked.Revoked, Revocation{KID: "gone", Generation: revoked.Generation})
+	for sentence, news := range map[string]bool{
+		"a generation before that":   b.state.OnlySwitched(generation-1, keys),
+		"the generation of now":      b.state.OnlySwitched(generation+1, keys),
+		"keys of which one is wrong": b.state.OnlySwitched(generation, forged),
+		"fewer keys":                 b.state.OnlySwitched(generation, keys[:1]),
+		"more keys":                  b.state.OnlySwitched(generation, append(slices.Clone(keys), VerifyKey{KID: "more"})),
+		"a revocation":               revoked.OnlySwitched(generation, keys),
+	} {
+		if news {
+			t.Errorf("%s counts as a mere switch", sentence)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (r *run) begin(state *State) error {
 	r.state = state.clone()
 	r.state.Edited = false
 	incident := r.incident(fresh, state.Edited)
-	r.climb(incident != "")
+	r.climb(incident != "", fresh)
 	r.recallRevoked()
 	if incident != "" {
 		r.rebuild(incident, state.Edited)
@@ -129,16 +129,21 @@ func (r *run) incident(fresh, edited bool) FindingKind {
 // climb goes on above every generation that anybody names for the set. What was
 // acknowledged below that may have been another set's, so a key that waits for
 // acknowledgements begins anew. A state that is lost may have been ahead of what
-// anybody was told, and come back later, so a rebuilt set leaves its numbers out.
-func (r *run) climb(rebuilt bool) {
+// anybody was told, and come back later, so a rebuilt set leaves its numbers out,
+// and one that is made anew those of an earlier object.
+func (r *run) climb(rebuilt, fresh bool) {
 	r.base = max(r.state.Generation, r.obs.Memory.Generation)
 	if rebuilt {
 		r.base += leap
 	}
-	if r.obs.Floor <= r.base {
+	floor := r.obs.Floor
+	if fresh && floor > 0 {
+		floor += leap
+	}
+	if floor <= r.base {
 		return
 	}
-	r.base = r.obs.Floor
+	r.base = floor
 	r.change()
 	for i := range r.state.Keys {
 		if k := &r.state.Keys[i]; k.Phase == Published {

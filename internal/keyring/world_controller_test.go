@@ -310,7 +310,8 @@ func (w *world) encode(i int) *file {
 			}
 		}
 	}
-	if last != nil && highest == last.revision && last.generation == next.generation && !state.Behind(last.generation, last.kids) {
+	if last != nil && highest == last.revision &&
+		(last.generation == next.generation && !state.Behind(last.generation, last.kids) || state.OnlySwitched(last.generation, last.keys)) {
 		return nil
 	}
 	next.keys = state.VerifyKeys()

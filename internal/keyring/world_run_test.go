@@ -86,7 +86,7 @@ func (f *figures) add(other figures) {
 // The test above can fail: each of these mistakes is found.
 func TestHistoriesFindSeededFaults(t *testing.T) {
 	t.Parallel()
-	const enough = 5000
+	const enough = 20_000
 	for _, f := range []fault{
 		bundlesNotAwaited, acksNotAwaited, acksInvented, exportNotAwaited, issuersNotAwaited, latecomersIgnored, overlapTooShort,
 		prePublishTooShort, useIgnored, successorImagined, silenceIgnored, doubtForgotten, confirmedTooEarly,
