@@ -26,9 +26,9 @@ const (
 
 // kind is what a hash costs: its function and parameters.
 type kind struct {
-	cost            int    // bcrypt; 0: argon2id
-	memory, passes  uint32 // argon2id; memory in KiB
-	threads, digest uint8  // digest in bytes
+	cost            int // bcrypt; 0: argon2id
+	memory, passes  int // argon2id; memory in KiB
+	threads, digest int // argon2id; digest in bytes
 }
 
 // String says the kind as the line of a user does.
@@ -53,6 +53,8 @@ type hash struct {
 	text   string // as it stands in the file
 	salt   []byte // argon2id
 	digest []byte // argon2id
+
+	nobodys bool // a dummy
 }
 
 var (
@@ -70,7 +72,7 @@ func parseHash(text string) (hash, error) {
 	if match := argon2Form.FindStringSubmatch(text); match != nil {
 		return parseArgon2(text, [5]string(match[1:]))
 	}
-	return hash{}, errLine("has no hash by bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$m=,t=,p=): write it with htpasswd -B -C 12")
+	return hash{}, errLine("has no hash by bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$): write it with htpasswd -B -C 12")
 }
 
 func parseBcrypt(text, costText string) (hash, error) {
@@ -82,19 +84,9 @@ func parseBcrypt(text, costText string) (hash, error) {
 }
 
 func parseArgon2(text string, fields [5]string) (hash, error) {
-	var numbers [3]uint64
-	for i, what := range []struct {
-		name      string
-		low, high uint64
-	}{{"m", minMemory, maxMemory}, {"t", 1, maxWork / minMemory}, {"p", 1, maxThreads}} {
-		n, err := strconv.ParseUint(fields[i], 10, 32)
-		if err != nil || n < what.low || n > what.high {
-			return hash{}, fmt.Errorf("has argon2id with %s=%s; %d to %d are taken", what.name, fields[i], what.low, what.high)
-		}
-		numbers[i] = n
-	}
-	if work := numbers[0] * numbers[1]; work < minWork || work > maxWork {
-		return hash{}, fmt.Errorf("has argon2id with m=%d,t=%d; their product must be %d to %d: m=19456,t=2 will do", numbers[0], numbers[1], minWork, maxWork)
+	of, err := argon2Kind(fields)
+	if err != nil {
+		return hash{}, err
 	}
 	salt, errSalt := base64.RawStdEncoding.Strict().DecodeString(fields[3])
 	digest, errDigest := base64.RawStdEncoding.Strict().DecodeString(fields[4])
@@ -105,25 +97,51 @@ func parseArgon2(text string, fields [5]string) (hash, error) {
 		return hash{}, fmt.Errorf("has a salt of %d and a digest of %d bytes; %d to %d and %d to %d are taken",
 			len(salt), len(digest), minSalt, maxSalt, minDigest, maxDigest)
 	}
-	of := kind{memory: uint32(numbers[0]), passes: uint32(numbers[1]), threads: uint8(numbers[2]), digest: uint8(len(digest))}
+	of.digest = len(digest)
 	return hash{kind: of, text: text, salt: salt, digest: digest}, nil
 }
 
-// dummy is a hash of a kind that nobody has.
+// argon2Kind reads m, t and p.
+func argon2Kind(fields [5]string) (kind, error) {
+	var numbers [3]int
+	for i, what := range []struct {
+		name      string
+		low, high int
+	}{{"m", minMemory, maxMemory}, {"t", 1, maxWork / minMemory}, {"p", 1, maxThreads}} {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil || n < what.low || n > what.high {
+			return kind{}, fmt.Errorf("has argon2id with %s=%s; %d to %d are taken", what.name, fields[i], what.low, what.high)
+		}
+		numbers[i] = n
+	}
+	of := kind{memory: numbers[0], passes: numbers[1], threads: numbers[2]}
+	if work := of.memory * of.passes; work < minWork || work > maxWork {
+		return kind{}, fmt.Errorf("has argon2id with m=%d,t=%d; their product must be %d to %d: m=19456,t=2 will do", of.memory, of.passes, minWork, maxWork)
+	}
+	return of, nil
+}
+
+// dummy is a hash of a kind that no password has.
 func dummy(of kind) hash {
 	if of.cost > 0 {
-		return hash{kind: of, text: fmt.Sprintf("$2b$%02d$%053d", of.cost, 0)}
+		return hash{kind: of, nobodys: true, text: fmt.Sprintf("$2b$%02d$%053d", of.cost, 0)}
 	}
-	return hash{kind: of, salt: make([]byte, minDigest), digest: make([]byte, of.digest)}
+	return hash{kind: of, nobodys: true, salt: make([]byte, minDigest), digest: make([]byte, of.digest)}
 }
 
 // matches computes the hash of a password and compares it.
 func (h hash) matches(password string) bool {
+	equal := h.equals(password)
+	return equal && !h.nobodys
+}
+
+func (h hash) equals(password string) bool {
 	if h.kind.cost > 0 {
 		short := password[:min(len(password), MaxBcryptLength)]
 		err := bcrypt.CompareHashAndPassword([]byte(h.text), []byte(short))
 		return err == nil && len(short) == len(password)
 	}
-	got := argon2.IDKey([]byte(password), h.salt, h.kind.passes, h.kind.memory, h.kind.threads, uint32(h.kind.digest))
+	passes, memory, threads := uint32(h.kind.passes), uint32(h.kind.memory), uint8(h.kind.threads) // bounded by argon2Kind
+	got := argon2.IDKey([]byte(password), h.salt, passes, memory, threads, uint32(len(h.digest)))
 	return subtle.ConstantTimeCompare(got, h.digest) == 1
 }

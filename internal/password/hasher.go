@@ -94,16 +94,24 @@ func (u *Users) bytes() int64 {
 	return most
 }
 
-// verify computes a hash of each kind.
-func (u *Users) verify(name, password string) bool {
-	found, known := u.byName[name]
-	right := false
+// candidates are the hashes that a verification computes: one of each kind of the file,
+// the user's own among dummies.
+func (u *Users) candidates(name string) []hash {
+	candidates := make([]hash, len(u.kinds))
 	for i, of := range u.kinds {
-		candidate, own := dummy(of), known && found.kind == i
-		if own {
-			candidate = found.hash
-		}
-		right = candidate.matches(password) && own || right
+		candidates[i] = dummy(of)
+	}
+	if found, known := u.byName[name]; known {
+		candidates[found.kind] = found.hash
+	}
+	return candidates
+}
+
+// verify computes all of them, and says whether the user's own is the password's.
+func (u *Users) verify(name, password string) bool {
+	right := false
+	for _, candidate := range u.candidates(name) {
+		right = candidate.matches(password) || right
 	}
 	return right
 }
