@@ -141,7 +141,7 @@ func (h hash) equals(password string) bool {
 		err := bcrypt.CompareHashAndPassword([]byte(h.text), []byte(short))
 		return err == nil && len(short) == len(password)
 	}
-	passes, memory, threads := uint32(h.kind.passes), uint32(h.kind.memory), uint8(h.kind.threads) // bounded by argon2Kind
-	got := argon2.IDKey([]byte(password), h.salt, passes, memory, threads, uint32(len(h.digest)))
+	of := h.kind
+	got := argon2.IDKey([]byte(password), h.salt, uint32(of.passes), uint32(of.memory), uint8(of.threads), uint32(of.digest)) //nolint:gosec // argon2Kind bounds them
 	return subtle.ConstantTimeCompare(got, h.digest) == 1
 }

@@ -136,7 +136,7 @@ func FuzzParse(f *testing.F) {
 			if users.kinds[one.kind] != of || !strings.Contains(string(data), name+":"+one.hash.text) {
 				t.Errorf("%q is not what the file says", name)
 			}
-			if work := int(of.memory) * int(of.passes); of.cost > maxCost || of.cost == 0 && (work > maxWork || work < minWork || of.threads > maxThreads) {
+			if work := of.memory * of.passes; of.cost > maxCost || of.cost == 0 && (work > maxWork || work < minWork || of.threads > maxThreads) {
 				t.Errorf("%v is beyond bounds", of)
 			}
 		}

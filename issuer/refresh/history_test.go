@@ -89,7 +89,7 @@ func (h *history) use(of *line, token string) error {
 	switch {
 	case of.dead || !now.Before(of.begun.Add(terms.Lifetime)):
 		of.dead = true
-		if err != ErrUnknown {
+		if !errors.Is(err, ErrUnknown) {
 			h.t.Errorf("a token of a family that has ended: %v", err)
 		}
 		return ErrUnknown
@@ -101,7 +101,7 @@ func (h *history) use(of *line, token string) error {
 		of.tokens = append(of.tokens, next)
 		return nil
 	case before && now.Sub(first) > terms.ReuseGrace:
-		if err != ErrReused {
+		if !errors.Is(err, ErrReused) {
 			h.t.Errorf("used again after %v: %v", now.Sub(first), err)
 		}
 		of.dead = true
@@ -120,7 +120,7 @@ func (h *history) use(of *line, token string) error {
 // allDead: no token of the family yields anything.
 func (h *history) allDead(of *line) {
 	for _, token := range of.tokens {
-		if _, err := use(h.store, token); err != ErrUnknown {
+		if _, err := use(h.store, token); !errors.Is(err, ErrUnknown) {
 			h.t.Errorf("a token of a family that has ended: %v", err)
 		}
 	}
