@@ -168,7 +168,7 @@ func TestWhatIsNotAllowedIsNotUsed(t *testing.T) {
 			return errAllow
 		}
 		for range 3 {
-			if grant, next, err := s.Redeem(token, deny); err != errAllow || grant != "" || next != "" {
+			if grant, next, err := s.Redeem(token, deny); !errors.Is(err, errAllow) || grant != "" || next != "" {
 				t.Fatalf("%q, %q, %v", grant, next, err)
 			}
 			time.Sleep(time.Minute)
@@ -178,10 +178,10 @@ func TestWhatIsNotAllowedIsNotUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if _, _, err := s.Redeem(token, deny); err != ErrReused {
+		if _, _, err := s.Redeem(token, deny); !errors.Is(err, ErrReused) {
 			t.Errorf("a used token in other hands: %v, want that the family ends", err)
 		}
-		if _, err := use(s, next); err != ErrUnknown {
+		if _, err := use(s, next); !errors.Is(err, ErrUnknown) {
 			t.Error(err)
 		}
 	})
@@ -198,7 +198,7 @@ func TestRevoking(t *testing.T) {
 	s.Revoke("gpr_" + strings.Repeat("A", 70))
 	s.Revoke(first)
 	s.Revoke(first)
-	if _, err := use(s, next); err != ErrUnknown {
+	if _, err := use(s, next); !errors.Is(err, ErrUnknown) {
 		t.Errorf("after its family was revoked: %v", err)
 	}
 	if _, err := use(s, other); err != nil {
@@ -210,7 +210,7 @@ func TestOnlyOurTokensAreTaken(t *testing.T) {
 	t.Parallel()
 	s, restarted := store(t, Config{}), store(t, Config{})
 	token := begin(t, s, "ada")
-	if _, err := use(restarted, token); err != ErrUnknown {
+	if _, err := use(restarted, token); !errors.Is(err, ErrUnknown) {
 		t.Errorf("after a restart: %v", err)
 	}
 	for i := range len(token) {
@@ -220,7 +220,7 @@ func TestOnlyOurTokensAreTaken(t *testing.T) {
 				continue
 			}
 			changed[i] = other
-			if _, err := use(s, string(changed)); err != ErrUnknown {
+			if _, err := use(s, string(changed)); !errors.Is(err, ErrUnknown) {
 				t.Fatalf("with another character %d: %v", i, err)
 			}
 		}
@@ -229,7 +229,7 @@ func TestOnlyOurTokensAreTaken(t *testing.T) {
 		"nothing": "", "the prefix": "gpr_", "no prefix": token[4:], "cut off": token[:len(token)-1], "longer": token + "A",
 		"twice": token + token, "another case": strings.ToUpper(token), "padded": token + "=", "a line end": token + "\n",
 	} {
-		if _, err := use(s, wrong); err != ErrUnknown {
+		if _, err := use(s, wrong); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -272,7 +272,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 		for i := range 89 {
 			begin(t, s, fmt.Sprint("user-", i))
 		}
-		if _, err := s.Begin("one more", "", terms); err != ErrFull {
+		if _, err := s.Begin("one more", "", terms); !errors.Is(err, ErrFull) {
 			t.Errorf("the store is full, but: %v", err)
 		}
 		var err error
@@ -285,7 +285,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 		if s.Len() != 1 || len(s.owners) != 1 {
 			t.Errorf("%d families of %d owners once all but one expired", s.Len(), len(s.owners))
 		}
-		if _, err := use(s, honest); err != ErrUnknown {
+		if _, err := use(s, honest); !errors.Is(err, ErrUnknown) {
 			t.Error(err)
 		}
 	})
@@ -311,7 +311,7 @@ func TestFamiliesKeepTheirTerms(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Nanosecond)
-		if _, err := use(s, long); err != ErrReused {
+		if _, err := use(s, long); !errors.Is(err, ErrReused) {
 			t.Errorf("without a grace: %v", err)
 		}
 	})
