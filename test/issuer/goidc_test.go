@@ -1,0 +1,6 @@
+package issuer_test
+
+import (
+	_ "github.com/coreos/go-oidc/v3/oidc"
+	_ "golang.org/x/oauth2/clientcredentials"
+)
