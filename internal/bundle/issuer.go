@@ -1,0 +1,207 @@
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatepost.dev/gatepost/apikey"
+	"gatepost.dev/gatepost/grant"
+	"gatepost.dev/gatepost/internal/keyring"
+	"gatepost.dev/gatepost/internal/manifest"
+	"gatepost.dev/gatepost/internal/password"
+	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/token"
+)
+
+// Issuer is everything that issuing tokens depends on, at one moment. It is
+// immutable.
+type Issuer struct {
+	// Name and Namespace are the issuer's. The namespace is that of the service
+	// accounts whose tokens are exchanged.
+	Name, Namespace string
+	// Plan decides who gets which token.
+	Plan *grant.Plan
+	// Signer signs.
+	Signer Signer
+	// JWKS is the key set to show (RFC 7517 section 5).
+	JWKS json.RawMessage
+	// Sessions judges session tokens of all providers; nil without any. Remote key
+	// sets are fetched for it.
+	Sessions *token.Verifier
+	// Places are where session tokens may be, each with the providers that take
+	// theirs from there.
+	Places []Place
+	// ServiceAccounts judges tokens of the cluster; nil without them.
+	ServiceAccounts *token.Verifier
+	// Clients are the OAuth clients by their keys; nil without any.
+	Clients *apikey.Set
+	// Users are those with a password; nil without any.
+	Users *password.Users
+	// Facts say which edition of the keys this is. KIDs holds the keys that are
+	// shown too.
+	Facts
+	// Warnings are things that work and are probably not meant.
+	Warnings []string
+}
+
+// Signer is the key that signs.
+type Signer struct {
+	// SigningKey is its name.
+	SigningKey string
+	// Algorithm is its JWS algorithm.
+	Algorithm string
+	// Key signs; without a KID nobody may sign now.
+	Key token.Key
+}
+
+// CanSign reports whether there is a key that may sign.
+func (s *Signer) CanSign() bool { return s.Key.KID != "" }
+
+// Place is where session tokens of some providers are.
+type Place struct {
+	grant.SessionSource
+
+	// Verifier judges the tokens that are there.
+	Verifier *token.Verifier
+}
+
+// IssuerSource is where an issuer's document and keys come from: IssuerFiles or
+// IssuerDirectory.
+type IssuerSource interface {
+	document() (manifest.IssuerDocument, error)
+	keys() (Keys, error)
+	// signer is what signs; the name is the document's SigningKey.
+	signer(name string) (keyring.SignerFile, error)
+	// users is the content of the password file that the document refers to.
+	users(ref grant.UsersSecretRef) ([]byte, error)
+	serviceAccounts() (keyring.ServiceAccountsFile, error)
+}
+
+// LoadIssuer makes an Issuer of its document and keys: whole, or an error that
+// names the field and the fix and no secret. It wraps what Load wraps. Without
+// Options.Remotes nothing is fetched, now or later.
+func LoadIssuer(source IssuerSource, options Options) (*Issuer, error) {
+	doc, err := source.document()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := source.keys()
+	if err != nil {
+		return nil, err
+	}
+	facts := keys.facts()
+	if err := facts.follow(options); err != nil {
+		return nil, err
+	}
+	plan, err := grant.Compile(doc.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("issuer %s: %w", doc.Name, err)
+	}
+	made := &Issuer{Name: doc.Name, Namespace: doc.Namespace, Plan: plan, Facts: facts, Warnings: plan.Warnings()}
+	made.Revoked = remember(facts, options.InForce.Revoked)
+	for _, step := range []func() error{
+		func() error { return made.takeSigner(source) },
+		func() error {
+			return made.takeSessions(sources{keys: keys, remotes: options.Remotes, revoked: made.Revoked})
+		},
+		func() error { return made.takeClients(doc, keys, options.Now) },
+		func() error { return made.takeUsers(source) },
+		func() error { return made.takeServiceAccounts(source) },
+	} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("issuer %s: %w", doc.Name, err)
+		}
+	}
+	return made, nil
+}
+
+// takeSigner reads the key that signs and those that are shown.
+func (i *Issuer) takeSigner(source IssuerSource) error {
+	spec := i.Plan.Spec()
+	name := spec.SigningKeyRef.Name
+	file, err := source.signer(name)
+	switch lifetime := spec.TokenLifetime.Duration; {
+	case err != nil:
+		return err
+	case file.SigningKey != name:
+		return fmt.Errorf("spec.signingKeyRef: names %s, and signer.json is of %.64s: document and keys are of different editions", name, file.SigningKey)
+	case lifetime > file.MaxTokenLifetime:
+		return fmt.Errorf("spec.tokenLifetime: %s is more than the %s of SigningKey %s (spec.maxTokenLifetime): verifiers would refuse the tokens; shorten it, or raise the key's",
+			lifetime, file.MaxTokenLifetime, name)
+	}
+	i.Signer = Signer{SigningKey: name, Algorithm: file.Algorithm}
+	if i.JWKS, err = file.JWKS(); err != nil {
+		return err
+	}
+	shown := make([]token.Key, len(file.Publish))
+	for k, key := range file.Publish {
+		shown[k] = token.Key{KID: key.KID, Alg: file.Algorithm, JWK: key.JWK}
+		i.noteKID(name, key.KID)
+	}
+	set, errs := token.NewKeySet(shown)
+	if len(errs) > 0 {
+		return fmt.Errorf("signer.json: publish: %w", errors.Join(errs...))
+	}
+	if slices.Contains(i.Revoked[name], file.KID) {
+		i.Warnings = append(i.Warnings, fmt.Sprintf("signer.json: key %q was revoked: nobody signs until there is another", file.KID))
+		return nil
+	}
+	if file.KID == "" {
+		i.Warnings = append(i.Warnings, "signer.json: there is no key to sign with now: requests are answered 503 until there is")
+		return nil
+	}
+	return i.Signer.read(file, set)
+}
+
+func (i *Issuer) noteKID(name, kid string) {
+	if i.KIDs == nil {
+		i.KIDs = map[string][]string{}
+	}
+	i.KIDs[name] = slices.Compact(slices.Sorted(slices.Values(append(i.KIDs[name], kid))))
+}
+
+// read makes the key ready and signs with it once: a key whose tokens its own
+// public half does not verify must never come into force.
+func (s *Signer) read(file keyring.SignerFile, shown *token.KeySet) error {
+	key := token.Key{KID: file.KID, Alg: file.Algorithm, K: token.Secret(file.Value), AllowShort: true}
+	if !isSecretAlgorithm(file.Algorithm) {
+		var err error
+		if key, err = token.ParsePrivate(file.Algorithm, file.Value); err != nil {
+			return fmt.Errorf("signer.json: value: reading the private key of %q: %w", file.KID, err)
+		}
+		key.KID = file.KID
+	}
+	if err := proveKey(key, shown); err != nil {
+		return fmt.Errorf("signer.json: key %q: %w", file.KID, err)
+	}
+	s.Key = key
+	return nil
+}
+
+// proveKey signs a token and verifies it with what is shown.
+func proveKey(key token.Key, shown *token.KeySet) error {
+	if isSecretAlgorithm(key.Alg) {
+		var errs []error
+		if shown, errs = token.NewKeySet([]token.Key{key}); len(errs) > 0 {
+			return errors.Join(errs...)
+		}
+	}
+	verifier, err := token.NewVerifier([]token.Provider{{
+		Provider: policy.Provider{Name: "own", Algorithms: []policy.Algorithm{policy.Algorithm(key.Alg)}}, Keys: shown,
+	}})
+	if err != nil {
+		return err
+	}
+	now := time.Unix(1<<31, 0)
+	text, err := token.Mint(key, nil, map[string]any{"iat": now.Unix(), "exp": now.Unix() + 60})
+	if err != nil {
+		return err
+	}
+	if !accepts(verifier, text, now) {
+		return errors.New("the public key that is shown under its id is another's: verifiers would refuse its tokens")
+	}
+	return nil
+}
