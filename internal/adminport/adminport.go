@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/crowd"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -42,6 +43,14 @@ func Listen(ctx context.Context, address string) ([]net.Listener, error) {
 	}
 	return []net.Listener{private, local}, nil
 }
+
+// MaxConnections bounds the connections of one admin address. Everybody in the
+// cluster's network may open them, and they take memory from the program's work.
+const MaxConnections = 256
+
+// Crowded bounds the connections of a listener to MaxConnections; the oldest give
+// way.
+func Crowded(l net.Listener) net.Listener { return crowd.Bound(l, MaxConnections) }
 
 // NewServer makes the server of the private address: one request per connection,
 // because those who ask, ask rarely.

@@ -1,4 +1,5 @@
-package adminport
+// Package crowd bounds how many connections a listener has open.
+package crowd
 
 import (
 	"container/list"
@@ -6,16 +7,12 @@ import (
 	"sync"
 )
 
-// MaxConnections bounds the connections of one admin address. Everybody in the
-// cluster's network may open them, and they take memory from the program's work.
-const MaxConnections = 256
+// Bound bounds the connections of a listener. When one comes that is too many, the
+// oldest gives way: those that are honest there are asked and answered within
+// moments, so that who fills the place only drives himself out.
+func Bound(l net.Listener, most int) net.Listener { return &crowd{Listener: l, most: most} }
 
-// Crowded bounds the connections of a listener to MaxConnections.
-func Crowded(l net.Listener) net.Listener { return &crowd{Listener: l, most: MaxConnections} }
-
-// crowd bounds the connections of a listener. When one comes that is too many,
-// the oldest gives way: those that are honest there are asked and answered within
-// milliseconds, so that who fills the place only drives himself out.
+// crowd is a listener with its open connections.
 type crowd struct {
 	net.Listener
 

@@ -1,4 +1,4 @@
-package adminport
+package crowd
 
 import (
 	"net"
