@@ -82,27 +82,38 @@ func (g *Sidecar) listening() bool {
 // Write replaces a file of Dir in one step: policy.yaml, or keys/NAME/KEY.
 func (g *Sidecar) Write(name string, content []byte) {
 	g.t.Helper()
-	path := filepath.Join(g.Dir, name)
+	replace(g.t, filepath.Join(g.Dir, name), content)
+}
+
+// replace writes a file in one step.
+func replace(t testing.TB, path string, content []byte) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	fresh := path + ".new"
 	if err := os.WriteFile(fresh, content, 0o600); err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := os.Rename(fresh, path); err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
 // Private answers a GET on the admin port with status and body.
 func (g *Sidecar) Private(path string) (int, string) {
 	g.t.Helper()
-	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, "http://"+g.Admin+path, nil)
+	return get(g.t, "http://"+g.Admin+path)
+}
+
+// get answers a GET with status and body.
+func get(t testing.TB, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
-	got := Do(g.t, req)
+	got := Do(t, req)
 	return got.Status, string(got.Body)
 }
 
@@ -133,6 +144,11 @@ func Do(t testing.TB, req *http.Request) Reply {
 func (g *Sidecar) Metric(series string) string {
 	g.t.Helper()
 	_, text := g.Private("/metrics")
+	return valueOf(series, text)
+}
+
+// valueOf is the value of a series in an exposition, or "" without it.
+func valueOf(series, text string) string {
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			return strings.TrimSpace(value)
