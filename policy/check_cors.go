@@ -107,7 +107,7 @@ func defaultPorts() map[string]string { return map[string]string{"http": "80", "
 // originProblem says what is wrong with an origin that parses as u; empty when
 // nothing is.
 func originProblem(origin string, u *url.URL) string {
-	valid := originForm.MatchString(origin) && u.Host != "" && validPort(u.Port())
+	valid := originForm.MatchString(origin) && u.Host != "" && bounds.ValidPort(u.Port())
 	switch {
 	case valid:
 		return ""

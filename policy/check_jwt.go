@@ -154,7 +154,7 @@ func (c *checker) localJWKS(field string, j *LocalJWKS) {
 }
 
 func (c *checker) remoteJWKS(field string, r *RemoteJWKS) {
-	c.remoteURL(field+".uri", r.URI, r.AllowInsecureHTTP)
+	c.RemoteURL(field+".uri", r.URI, r.AllowInsecureHTTP)
 	if r.AllowInsecureHTTP {
 		c.Warn(field+".allowInsecureHTTP", "whoever is on the way to %s can choose the keys", field+".uri")
 	}

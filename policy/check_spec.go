@@ -153,10 +153,10 @@ func networkHint(text string) string {
 }
 
 func (c *checker) protectedResource(field string, p *ProtectedResource) {
-	c.resourceURL(field+".resource", p.Resource)
+	c.ResourceURL(field+".resource", p.Resource)
 	c.Count(field+".authorizationServers", len(p.AuthorizationServers), 0, 8)
 	for i, server := range p.AuthorizationServers {
-		c.resourceURL(bounds.At(field+".authorizationServers", i), server)
+		c.ResourceURL(bounds.At(field+".authorizationServers", i), server)
 	}
 	bounds.Unique(&c.Checker, field+".authorizationServers", p.AuthorizationServers)
 	c.Count(field+".scopesSupported", len(p.ScopesSupported), 0, 64)

@@ -1,4 +1,4 @@
-package policy
+package bounds
 
 import (
 	"net/netip"
@@ -6,18 +6,16 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"gatepost.dev/gatepost/policy/bounds"
 )
 
-// remoteURL checks an address that the sidecar fetches. What a name resolves to
+// RemoteURL checks an address that the sidecar or the issuer asks. What a name resolves to
 // is the dialer's to check; here only what the text itself says.
-func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
-	c.Text(field, raw, bounds.Form{Most: 2048})
+func (c *Checker) RemoteURL(field, raw string, allowInsecure bool) {
+	c.Text(field, raw, Form{Most: 2048})
 	if raw == "" {
 		return
 	}
-	u, ok := parseHTTP(raw)
+	u, ok := ParseHTTP(raw)
 	if !ok {
 		c.Fail(field, "%q is no https address", raw)
 		return
@@ -35,8 +33,8 @@ func (c *checker) remoteURL(field, raw string, allowInsecure bool) {
 	}
 }
 
-// parseHTTP reads an http or https address with a host.
-func parseHTTP(raw string) (*url.URL, bool) {
+// ParseHTTP reads an http or https address with a host.
+func ParseHTTP(raw string) (*url.URL, bool) {
 	u, err := url.Parse(raw)
 	return u, err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
@@ -47,16 +45,16 @@ func urlProblem(raw string, u *url.URL) string {
 		return "has a user or a password in it: remove it"
 	case strings.ContainsAny(raw, "# \t\r\n"):
 		return "has a fragment or a blank in it: remove it"
-	case !validPort(u.Port()):
+	case !ValidPort(u.Port()):
 		return "has a port out of bounds: 1 to 65535"
 	}
 	return ""
 }
 
-// resourceURL checks an address that is only shown to clients.
-func (c *checker) resourceURL(field, raw string) {
-	c.Text(field, raw, bounds.Form{Most: 2048})
-	if _, ok := parseHTTP(raw); raw != "" && (!ok || strings.ContainsAny(raw, "?# \t\r\n")) {
+// ResourceURL checks an address that is only shown to clients.
+func (c *Checker) ResourceURL(field, raw string) {
+	c.Text(field, raw, Form{Most: 2048})
+	if _, ok := ParseHTTP(raw); raw != "" && (!ok || strings.ContainsAny(raw, "?# \t\r\n")) {
 		c.Fail(field, "%q is no address: write https://host/path without query and fragment", raw)
 	}
 }
@@ -80,9 +78,9 @@ func hostProblem(host string, allowLoopback bool) string {
 	case numericForm.MatchString(last) && strings.ContainsAny(last[:1], "0123456789"):
 		return "has a number for a host: write the address as 192.0.2.1 or [2001:db8::1]"
 	case name == "metadata" || name == "metadata.google.internal" || name == "instance-data" || strings.HasSuffix(name, ".metadata.google.internal"):
-		return "is a cloud's metadata service: keys never come from there"
+		return "is a cloud's metadata service: nothing is ever asked there"
 	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !allowLoopback:
-		return "is this very pod: use the issuer's address, or set allowInsecureHTTP: true for a test"
+		return "is this very pod: use the server's address, or set allowInsecureHTTP: true for a test"
 	}
 	return ""
 }
@@ -91,11 +89,11 @@ func addrProblem(addr netip.Addr, allowLoopback bool) string {
 	addr = embeddedIPv4(addr)
 	switch {
 	case addr.IsLinkLocalUnicast() || isMetadata(addr):
-		return "is a link-local or metadata address: keys never come from there"
+		return "is a link-local or metadata address: nothing is ever asked there"
 	case addr.IsUnspecified() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "is no address of a server"
 	case addr.IsLoopback() && !allowLoopback:
-		return "is this very pod: use the issuer's address, or set allowInsecureHTTP: true for a test"
+		return "is this very pod: use the server's address, or set allowInsecureHTTP: true for a test"
 	}
 	return ""
 }
@@ -126,8 +124,8 @@ func embeddedIPv4(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// validPort takes an absent port.
-func validPort(port string) bool {
+// ValidPort reports whether a URL may have the port; it takes an absent one.
+func ValidPort(port string) bool {
 	n, err := strconv.Atoi(port)
 	return port == "" || err == nil && n >= 1 && n <= 65535
 }
