@@ -1,18 +1,23 @@
 // Command gatepost is the command line of Gatepost, also installed as
-// `kubectl gatepost`: it makes API keys, mints tokens for a test and judges
-// requests against a policy without a cluster, with the same code that the
-// sidecar runs.
+// `kubectl gatepost`. Without a cluster it mints and reads tokens, makes API
+// keys, judges requests against a policy, explains refusals and plays a demo,
+// with the same code that the sidecar and the issuer run. In a cluster it shows
+// what is guarded, and keys on their way.
 //
-// Exit codes: 0 all went well; 1 a judgement was not as expected; 2 the input or
-// a flag was wrong.
+// Exit codes: 0 all went well; 1 a judgement was not as expected (a case of a
+// test, a token that was to be verified, a policy with errors); 2 the input or a
+// flag was wrong, or something could not be asked.
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +39,10 @@ func run(args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return 0
@@ -54,13 +62,13 @@ func command(now func() time.Time) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	tokens := &cobra.Command{Use: "token", Short: "Make tokens"}
-	tokens.AddCommand(mintCommand(now))
+	tokens := &cobra.Command{Use: "token", Short: "Make, read and verify tokens"}
+	tokens.AddCommand(mintCommand(now), inspectCommand(now), verifyCommand(now))
 	policies := &cobra.Command{Use: "policy", Short: "Check policies"}
 	policies.AddCommand(testCommand())
 	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
 	keys.AddCommand(createCommand(now, rand.Reader))
-	root.AddCommand(tokens, policies, keys)
+	root.AddCommand(tokens, policies, keys, explainCommand(now))
 	root.AddCommand(clusterCommands(now)...)
 	nameFor(root, os.Args[0])
 	return root
