@@ -41,7 +41,8 @@ func (a answer) byGuard() bool { return a.header.Get("X-Gatepost-Decision") != "
 // requestTimeout bounds one request: whoever does not answer by then does not.
 const requestTimeout = 10 * time.Second
 
-// ask makes a request and reads the whole answer.
+// ask makes a request and reads the whole answer. A body is JSON unless the header
+// says otherwise.
 func ask(ctx context.Context, from *http.Client, method, url string, header http.Header, body string) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -52,7 +53,7 @@ func ask(ctx context.Context, from *http.Client, method, url string, header http
 	if header != nil {
 		request.Header = header
 	}
-	if body != "" {
+	if body != "" && request.Header.Get("Content-Type") == "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := from.Do(request)
