@@ -1,44 +1,9 @@
 package grant
 
-import "time"
-
-// Principal is who asks for a token, verified by the issuer. Exactly one of
-// Provider, Introspected, Client, User, ServiceAccount and Anonymous says who it
-// is, except that a Client may come with each of the others but Anonymous: it
-// authenticated itself beside them. The zero Principal is nobody.
-// +kubebuilder:object:generate=false
-type Principal struct {
-	// Provider is the session provider that vouches for Claims.
-	Provider string
-	// Introspected says that Claims are the answer of spec.session.introspection.
-	Introspected bool
-	// Client is the OAuth client that proved its secret.
-	Client *Client
-	// User is the name of a user whose password was right.
-	User string
-	// ServiceAccount is the name of a service account of the issuer's own
-	// namespace, as Plan.ServiceAccount returns it.
-	ServiceAccount string
-	// Anonymous is the subject of a visitor: unique and unguessable, made by the
-	// caller. Never set it because a credential was wrong.
-	Anonymous string
-	// Claims are what the session says, their values of the types string, bool,
-	// json.Number, nil, []any and map[string]any.
-	Claims map[string]any
-	// NotAfter is when the session expires; the zero time: not known.
-	NotAfter time.Time
-}
-
-// Client is an OAuth client that has proved its secret.
-// +kubebuilder:object:generate=false
-type Client struct {
-	// ID is the client_id.
-	ID string
-	// Scopes are what it may ask for.
-	Scopes []string
-	// Claims are the further claims of its APIKey.
-	Claims map[string]string
-}
+import (
+	"encoding/json"
+	"time"
+)
 
 // Request is what is asked for, as it came.
 // +kubebuilder:object:generate=false
@@ -49,7 +14,7 @@ type Request struct {
 	// had.
 	Scope string
 	// Targets are the parameters resource (RFC 8707) and audience (RFC 8693 section
-	// 2.1) in their order; none: every audience.
+	// 2.1) in their order; none: every audience. Empty ones count as absent.
 	Targets []string
 	// Earlier is what the refresh token stands for, with GrantRefreshToken only.
 	Earlier *Earlier
@@ -65,15 +30,15 @@ type Earlier struct {
 }
 
 // Ticket is a token that may be signed: all of its claims but iss, iat, exp and
-// jti.
+// jti. The zero Ticket is for nobody.
 // +kubebuilder:object:generate=false
 type Ticket struct {
 	// Subject is the claim sub.
 	Subject string
 	// Audiences is the claim aud, at least one.
 	Audiences []string
-	// Scopes are the granted scopes, in the order of the spec. They are in Claims
-	// too.
+	// Scopes are the granted scopes, in the order in which they are allowed. They are
+	// in Claims too.
 	Scopes []string
 	// Claims are the further claims: scope and scopes where there are any, client_id
 	// where a client is known, and those of spec.claims.
@@ -84,15 +49,38 @@ type Ticket struct {
 	Type string
 }
 
+// maxClaims bounds the JSON of a ticket's further claims, in bytes: agents take
+// headers of 16 KiB at most, and a session may say anything.
+const maxClaims = 6 << 10
+
 // Decide says whether the principal gets a token, and which. The error is of type
 // *Refusal.
 func (p *Plan) Decide(r Request, who Principal, now time.Time) (Ticket, error) {
-	return Ticket{}, &Refusal{UnsupportedGrantType, "the issuer does not have this grant"}
-}
-
-// ServiceAccount is the name of the service account that a verified token of the
-// cluster stands for, if it may be exchanged: one that the spec names, of the
-// issuer's own namespace, projected for the audience that the spec says.
-func (p *Plan) ServiceAccount(namespace, subject string, audiences []string) (string, error) {
-	return "", &Refusal{InvalidGrant, "the subject token is not accepted here"}
+	if !p.Offers(r.Grant) {
+		return Ticket{}, &Refusal{UnsupportedGrantType, "this issuer does not have the grant"}
+	}
+	asker, refusal := p.admit(r, who)
+	if refusal != nil {
+		return Ticket{}, refusal
+	}
+	allowed, audiences := asker.scopes, p.spec.Audiences
+	if r.Earlier != nil {
+		allowed, audiences = common(allowed, r.Earlier.Scopes), common(audiences, r.Earlier.Audiences)
+	}
+	granted, refusal := narrow(allowed, r.Scope)
+	if refusal != nil {
+		return Ticket{}, refusal
+	}
+	audiences, refusal = target(audiences, r.Targets)
+	if refusal != nil {
+		return Ticket{}, refusal
+	}
+	ticket := Ticket{
+		Subject: asker.subject, Audiences: audiences, Scopes: granted, Claims: p.claims(asker, granted),
+		Lifetime: p.Lifetime(now, who.NotAfter), Type: p.spec.TokenType,
+	}
+	if text, err := json.Marshal(ticket.Claims); err != nil || len(text) > maxClaims {
+		return Ticket{}, &Refusal{asker.code, "the session says more than fits into a token"}
+	}
+	return ticket, nil
 }

@@ -21,7 +21,13 @@ type Plan struct {
 // policy.Errors and names all that is wrong. What needs the SigningKey itself (its
 // maxTokenLifetime, its signer) the caller checks.
 func Compile(s Spec) (*Plan, error) {
-	p := &Plan{compiled: true, spec: *s.DeepCopy()}
+	var c checker
+	c.spec(&s)
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	p := &Plan{compiled: true, spec: *s.DeepCopy(), warnings: c.Warnings}
+	setDefaults(&p.spec)
 	return p, nil
 }
 
@@ -86,25 +92,4 @@ func (p *Plan) Providers() []policy.Provider {
 		out[i] = p.spec.Session.Providers[i].Provider
 	}
 	return out
-}
-
-// Rate is a number of events in a length of time. The zero Rate lets none
-// through.
-// +kubebuilder:object:generate=false
-type Rate struct {
-	// Count is how many.
-	Count int
-	// Per is in how long: a second or a minute.
-	Per time.Duration
-}
-
-// Rates are the limits of an issuer.
-// +kubebuilder:object:generate=false
-type Rates struct {
-	// PerClient is for each authenticated OAuth client, PerIP for each client
-	// address.
-	PerClient, PerIP Rate
-	// Anonymous is for tokens of requests without a session, for each client
-	// address; zero: there are none.
-	Anonymous Rate
 }

@@ -47,6 +47,19 @@ type SessionProvider struct {
 	ExtractFrom *SessionSource `json:"extractFrom,omitempty"`
 }
 
+// Source is the place of the provider's session tokens, as policies name such
+// places: a cookie is the header Cookie and the cookie's name with an equals sign.
+func (p *SessionProvider) Source() policy.TokenHeader {
+	switch from := p.ExtractFrom; {
+	case from == nil:
+		return policy.TokenHeader{Name: "Authorization", ValuePrefix: "Bearer "}
+	case from.Cookie != "":
+		return policy.TokenHeader{Name: "Cookie", ValuePrefix: from.Cookie + "="}
+	default:
+		return policy.TokenHeader{Name: from.Header, ValuePrefix: from.ValuePrefix}
+	}
+}
+
 // SessionSource is the place of a session token: a header or a cookie.
 // +kubebuilder:validation:XValidation:rule="has(self.header) != has(self.cookie)",message="exactly one of header, cookie must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.valuePrefix) || has(self.header)",message="valuePrefix stands before a token in a header: remove it, or set header"
@@ -137,6 +150,7 @@ type TokenExchange struct {
 }
 
 // ServiceAccount is one service account and what it may do.
+// +kubebuilder:validation:XValidation:rule="!has(self.audience) || !self.audience.matches('^(https://)?kubernetes(\\\\.default(\\\\.svc(\\\\..*)?)?)?$')",message="audience is the API server: project a token for this issuer instead"
 type ServiceAccount struct {
 	// name is the service account's name.
 	// +required

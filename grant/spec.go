@@ -116,17 +116,22 @@ type Grant string
 
 // The grants. Session is asked for at /api/get-token, the others at /token.
 const (
-	// Session is a verified session of another system, or anybody at all.
+	// GrantSession is a verified session of another system, or anybody at all.
 	GrantSession Grant = "Session"
-	// ClientCredentials is RFC 6749 section 4.4.
-	GrantClientCredentials Grant = "ClientCredentials"
-	// Password is RFC 6749 section 4.3.
+	// GrantClientCredentials is RFC 6749 section 4.4.
+	GrantClientCredentials Grant = "ClientCredentials" //nolint:gosec // G101: the name of a grant
+	// GrantPassword is RFC 6749 section 4.3.
 	GrantPassword Grant = "Password"
-	// TokenExchange is RFC 8693.
+	// GrantTokenExchange is RFC 8693.
 	GrantTokenExchange Grant = "TokenExchange"
-	// RefreshToken is RFC 6749 section 6.
+	// GrantRefreshToken is RFC 6749 section 6.
 	GrantRefreshToken Grant = "RefreshToken"
 )
+
+// Grants lists all of them.
+func Grants() []Grant {
+	return []Grant{GrantSession, GrantClientCredentials, GrantPassword, GrantTokenExchange, GrantRefreshToken}
+}
 
 // The values of Spec.TokenType.
 const (

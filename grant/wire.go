@@ -6,7 +6,7 @@ import "strings"
 const (
 	wireClientCredentials = "client_credentials"
 	wirePassword          = "password"
-	wireTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+	wireTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // G101: a name of RFC 8693
 	wireRefreshToken      = "refresh_token"
 )
 
@@ -71,4 +71,33 @@ func EndpointsOf(issuer string) Endpoints {
 		OAuthMetadata:  origin + "/.well-known/oauth-authorization-server" + path,
 		OpenIDMetadata: issuer + "/.well-known/openid-configuration",
 	}
+}
+
+// The token types of RFC 8693 section 3 that an exchange deals in.
+const (
+	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a name of RFC 8693
+	TokenTypeJWT         = "urn:ietf:params:oauth:token-type:jwt"
+	TokenTypeIDToken     = "urn:ietf:params:oauth:token-type:id_token"
+)
+
+// TakesSubjectType reports whether a subject token of the type may be exchanged:
+// what is signed, whatever its owner calls it.
+func TakesSubjectType(tokenType string) bool {
+	switch tokenType {
+	case TokenTypeAccessToken, TokenTypeJWT, TokenTypeIDToken:
+		return true
+	}
+	return false
+}
+
+// IssuedType is the issued_token_type for a requested_token_type; false for what
+// is not issued. Empty is an access token.
+func IssuedType(requested string) (string, bool) {
+	switch requested {
+	case "", TokenTypeAccessToken:
+		return TokenTypeAccessToken, true
+	case TokenTypeJWT:
+		return TokenTypeJWT, true
+	}
+	return "", false
 }

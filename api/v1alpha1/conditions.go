@@ -75,6 +75,11 @@ const (
 	// ReasonWorkloadConflict: a Deployment or a Service of the issuer's name is not
 	// ours.
 	ReasonWorkloadConflict = "WorkloadConflict"
+	// ReasonServiceAccountKeysUnavailable: the API server does not show the keys of
+	// service accounts.
+	ReasonServiceAccountKeysUnavailable = "ServiceAccountKeysUnavailable"
+	// ReasonIssuerImageMissing: the controller does not know which image to run.
+	ReasonIssuerImageMissing = "IssuerImageMissing"
 	// ReasonReplicasNotReady: too few pods answer; the message says which do not,
 	// and why.
 	ReasonReplicasNotReady = "ReplicasNotReady"
