@@ -34,6 +34,7 @@ func TestNamesInTheCodeAreDocumented(t *testing.T) {
 		{"reason", "policy/reason.go", reasonConstant, "docs/troubleshooting.md"},
 		{"condition reason", "api/v1alpha1/conditions.go", conditionConstant, "docs/troubleshooting.md"},
 		{"metric", "sidecar/*.go", metricName, "docs/reference/metrics.md"},
+		{"metric", "issuer/*.go", metricName, "docs/reference/metrics.md"},
 		{"metric", "controller/*.go", metricName, "docs/reference/metrics.md"},
 		{"metric", "controller/webhook/*.go", metricName, "docs/reference/metrics.md"},
 	} {
