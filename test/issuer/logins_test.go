@@ -1,0 +1,255 @@
+package issuer
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatepost.dev/gatepost/test/live"
+)
+
+// hashes is how many passwords the issuer has hashed.
+func (s *stage) hashes() int {
+	s.t.Helper()
+	n, err := strconv.ParseFloat(s.Metric("gatepost_issuer_password_hashes_total"), 64)
+	if err != nil {
+		s.t.Fatalf("the counter of hashes: %v", err)
+	}
+	return int(n)
+}
+
+func TestPasswordsGetTokens(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(setup *live.IssuerSetup) { setup.Users = adaBcrypt + cydArgon2 })
+	for name, c := range map[string]struct {
+		user, password string
+		status         int
+	}{
+		"by bcrypt":              {"ada", horse, 200},
+		"by argon2id":            {"cyd", horse, 200},
+		"wrong":                  {"ada", umlauts, 400},
+		"unknown":                {"eve", horse, 400},
+		"too long to be hashed":  {"ada", horse + strings.Repeat("x", 2000), 400},
+		"bcrypt and 73 bytes":    {"ada", strings.Repeat("x", 73), 400},
+		"with a NUL":             {"ada", horse + "\x00", 400},
+		"empty":                  {"ada", "", 400},
+		"a name in another case": {"ADA", horse, 400},
+	} {
+		got := s.login(anyone(), c.user, c.password)
+		if got.status != c.status {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+		if c.status == 200 && (got.AccessToken == "" || got.RefreshToken == "" || !strings.EqualFold(got.TokenType, "bearer") || got.ExpiresIn != 60) {
+			t.Errorf("%s: %d seconds, type %q, or no token", name, got.ExpiresIn, got.TokenType)
+		}
+	}
+}
+
+// Nobody learns from an answer whether there is such a user.
+func TestUnknownUsersAreAnsweredAsKnownOnes(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	known, unknown := s.login(from(1), "ada", "wrong"), s.login(from(2), "eve", "wrong")
+	if known.status != http.StatusBadRequest || known.Error != "invalid_grant" {
+		t.Errorf("%d %s", known.status, known.body)
+	}
+	if known.status != unknown.status || string(known.body) != string(unknown.body) {
+		t.Errorf("known: %d %s\nunknown: %d %s", known.status, known.body, unknown.status, unknown.body)
+	}
+	for _, header := range []http.Header{known.header, unknown.header} {
+		header.Del("Date")
+	}
+	if fmt.Sprint(known.header) != fmt.Sprint(unknown.header) {
+		t.Errorf("known: %v\nunknown: %v", known.header, unknown.header)
+	}
+}
+
+// A thousand wrong passwords, some at once, from one source.
+func TestFewOfAThousandWrongPasswordsAreHashed(t *testing.T) {
+	t.Parallel()
+	for name, user := range map[string]func(int) string{
+		"one_user":   func(int) string { return "ada" },
+		"many_users": func(i int) string { return fmt.Sprint("user-", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, nil)
+			answers := make([]answer, 1000)
+			each(8, len(answers), func(i int) { answers[i] = s.login(from(1), user(i), "wrong "+strconv.Itoa(i)) })
+			refused := 0
+			for i, got := range answers {
+				switch got.status {
+				case http.StatusTooManyRequests:
+					refused++
+					if seconds, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 600 {
+						t.Errorf("attempt %d: Retry-After %q", i, got.header.Get("Retry-After"))
+					}
+				case http.StatusBadRequest, http.StatusServiceUnavailable:
+				default:
+					t.Errorf("attempt %d: %d %s", i, got.status, got.body)
+				}
+			}
+			hashed := s.hashes()
+			live.Figure("wrong_passwords_hashed_"+name, hashed, "of 1000")
+			if hashed > 20 || hashed == 0 || refused < 900 {
+				t.Errorf("%d were hashed and %d refused; want 1 to 20 and the others", hashed, refused)
+			}
+			if got := s.login(from(1), user(0), horse); got.status != http.StatusTooManyRequests {
+				t.Errorf("the right password of who is held back: %d, which tells that it is right", got.status)
+			}
+			if got := s.login(from(2), "ada", horse); got.status != http.StatusOK {
+				t.Errorf("the user from elsewhere: %d %s", got.status, got.body)
+			}
+			if got := s.login(from(1), user(0), horse); got.status != http.StatusTooManyRequests {
+				t.Errorf("after a success elsewhere: %d: it reset the counters", got.status)
+			}
+		})
+	}
+}
+
+// each runs n calls, so many at once.
+func each(atOnce, n int, do func(int)) {
+	next := make(chan int)
+	var all sync.WaitGroup
+	for range atOnce {
+		all.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}
+
+// CVE-2024-21662: who is held back stays so, whoever comes between.
+func TestNobodyIsUnlockedByAFlood(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	for range 20 {
+		s.login(from(1), "ada", "wrong")
+	}
+	s.must(s.login(from(1), "ada", horse), http.StatusTooManyRequests)
+	each(8, 400, func(i int) { s.login(from(2+i%50), fmt.Sprint("user-", i), "wrong") })
+	s.must(s.login(from(1), "ada", horse), http.StatusTooManyRequests)
+}
+
+// memoryLimit and goMemoryLimit are those of the issuer's pod.
+const (
+	memoryLimit   = 256 << 20
+	goMemoryLimit = "GOMEMLIMIT=200MiB"
+)
+
+// Five hundred right passwords at once, each of which takes 64 MiB to hash: no more than
+// the pod has, and who is not let in is told to come again.
+func TestFiveHundredLoginsStayWithinMemory(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(setup *live.IssuerSetup) {
+		setup.Users, setup.Env = danArgon2, []string{goMemoryLimit}
+	})
+	idle := peakRSS(t, s.PID)
+	answers := make([]answer, 500)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = s.login(from(1+i), "dan", horse) })
+	}
+	all.Wait()
+	var let, busy int
+	for i, got := range answers {
+		switch got.status {
+		case http.StatusOK:
+			let++
+		case http.StatusServiceUnavailable:
+			if busy++; got.header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+		default:
+			t.Errorf("login %d: %d %s %v", i, got.status, got.body, got.err)
+		}
+	}
+	peak := peakRSS(t, s.PID)
+	live.Figure("parallel_logins_peak_rss", peak>>20, "MiB")
+	live.Figure("parallel_logins_idle_rss", idle>>20, "MiB")
+	live.Figure("parallel_logins_let_in", let, "of 500")
+	live.Figure("parallel_logins_told_to_come_again", busy, "of 500")
+	if peak > memoryLimit || let == 0 {
+		t.Errorf("%d MiB at most, %d let in", peak>>20, let)
+	}
+	s.must(s.login(from(1000), "dan", horse), http.StatusOK)
+}
+
+// peakRSS is the most memory that a process had, in bytes.
+func peakRSS(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		t.Skipf("SKIPPED: the most memory of a process is read from /proc: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			if kilobytes, err := strconv.Atoi(fields[1]); err == nil {
+				return kilobytes << 10
+			}
+		}
+	}
+	t.Fatal("no VmHWM in /proc")
+	return 0
+}
+
+// clocked are how long answers took, by what was asked.
+type clocked map[string][]time.Duration
+
+func (c clocked) median(what string) time.Duration {
+	sorted := slices.Sorted(slices.Values(c[what]))
+	return sorted[len(sorted)/2]
+}
+
+// apart is by how much the medians of two differ, in percent.
+func (c clocked) apart(a, b string) float64 {
+	x, y := float64(c.median(a)), float64(c.median(b))
+	return 100 * (max(x, y)/min(x, y) - 1)
+}
+
+// The time of an answer does not tell whether there is such a user. Two known users are
+// compared first: where they differ by more than 5 %, the machine is too noisy to say.
+func TestTimeDoesNotTellWhoIsKnown(t *testing.T) {
+	for attempt := 1; ; attempt++ {
+		seen := clocked{}
+		for range 4 { // as many as nobody is held back for
+			s := start(t, nil)
+			for i := range 50 {
+				for j, user := range []string{"ada", "bob", "eve"} {
+					began := time.Now()
+					s.must(s.login(from(1+3*i+j), user, "wrong"), http.StatusBadRequest)
+					seen[user] = append(seen[user], time.Since(began))
+				}
+			}
+			s.Stop()
+		}
+		control, apart := seen.apart("ada", "bob"), seen.apart("ada", "eve")
+		if control > 5 && attempt < 3 {
+			continue
+		}
+		live.Figure("login_median_known", seen.median("ada").Round(10*time.Microsecond), "")
+		live.Figure("login_median_unknown", seen.median("eve").Round(10*time.Microsecond), "")
+		live.Figure("login_control_apart", fmt.Sprintf("%.2f", control), "%")
+		live.Figure("login_known_unknown_apart", fmt.Sprintf("%.2f", apart), "%")
+		if control > 5 {
+			t.Skipf("SKIPPED: two known users differ by %.1f %% on this machine, three times", control)
+		}
+		if apart > 5 {
+			t.Errorf("known and unknown users differ by %.1f %% at the median", apart)
+		}
+		return
+	}
+}
