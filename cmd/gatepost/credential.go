@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatepost.dev/gatepost/cmd/gatepost/internal/unverified"
-	"gatepost.dev/gatepost/policy"
 )
 
 // maxCredential is the longest text that is read from stdin: a request cannot
@@ -23,7 +22,7 @@ var errKeyInArgs = errors.New("an API key was given as an argument, where other 
 // where that is - or absent. A token in an argument is warned of.
 func credentialOf(command *cobra.Command, args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
-		if policy.HoldsKey(args[0]) {
+		if unverified.IsKey(args[0]) {
 			return "", errKeyInArgs
 		}
 		fmt.Fprintln(command.ErrOrStderr(), "gatepost: warning: other programs of this machine can read an argument, and the shell's history keeps it: give a token that still counts on stdin (-)")

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,7 @@ type explaining struct {
 	method  string
 	path    string
 	headers []string
+	request string
 	at      string
 	format  output.Format
 }
@@ -35,7 +39,7 @@ type explaining struct {
 func explainCommand(now func() time.Time) *cobra.Command {
 	var e explaining
 	command := &cobra.Command{
-		Use:   "explain [DECISION-ID | TOKEN | -]",
+		Use:   "explain [DECISION-ID... | TOKEN | -]",
 		Short: "Say why a request was refused, and what to do",
 		Long: `Say why a request was refused: which check failed, by which provider, key or
 rule, and what to do next.
@@ -43,15 +47,21 @@ rule, and what to do next.
 A decision id is the value of X-Gatepost-Decision in an answer. It is asked for at
 the admin port of --admin, or of the guarded pods of the namespace in the current
 cluster (-n, --pod). A sidecar remembers its latest 1,024 denials; --last N shows
-those without an id.
+those without an id, and several ids are explained one after the other.
 
 A token (or an API key, on stdin) is judged here, by --policy and --keys, with the
 code of the sidecar; nothing is sent. With --method, --path and --header the rules
-are asked as well.`,
+are asked as well. --request reads a whole request with its credential, as curl -v
+shows it.`,
 		Example: `  gatepost explain k3v7q2mzp4rt6wxa -n agents
   gatepost explain --last 5 --admin http://127.0.0.1:19901
   gatepost explain - --policy policy.yaml --keys keys --method POST --path /agents/a1/runs < token`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 1 && allIDs(args) {
+				return nil
+			}
+			return cobra.MaximumNArgs(1)(command, args)
+		},
 		RunE: func(command *cobra.Command, args []string) error {
 			return e.run(command, args, now)
 		},
@@ -65,6 +75,7 @@ are asked as well.`,
 	flags.StringVar(&e.method, "method", "", "`method` of the request (default GET, where --path is given)")
 	flags.StringVar(&e.path, "path", "", "`target` of the request, as it is sent: path and query (default /, where --method is given)")
 	flags.StringArrayVarP(&e.headers, "header", "H", nil, "further `header` of the request, \"Name: value\"; repeat it for several")
+	flags.StringVar(&e.request, "request", "", "`file` with the head of a whole request, or - for stdin, in place of a credential and --method, --path, --header")
 	flags.StringVar(&e.at, "at", "", "judge at this `time` (2027-03-01T12:00:00Z) instead of now")
 	e.format.Flag(command)
 	e.where.FlagNames(command, "pod", &corev1.PodList{})
@@ -73,23 +84,19 @@ are asked as well.`,
 
 func (e *explaining) run(command *cobra.Command, args []string, now func() time.Time) error {
 	to := output.To(command, e.format)
-	if e.isAsked(args) {
-		if len(args) == 1 && e.last > 0 {
-			return errors.New("--last is for want of a decision id: leave one of them out")
-		}
-		id := strings.Join(args, "")
-		found, err := e.ask(command.Context(), id)
+	if e.last > 0 || len(args) > 0 && allIDs(args) {
+		found, err := e.askAll(command.Context(), args)
 		if err != nil {
 			return err
 		}
-		return show(to, found, id == "", now())
+		if len(args) == 0 {
+			return to.Print(found, explain.List(found, now()))
+		}
+		return show(to, found, now())
 	}
-	text, err := credentialOf(command, args)
+	text, request, err := e.question(command, args)
 	if err != nil {
 		return err
-	}
-	if explain.IsID(text) {
-		return errors.New("this is a decision id: give it as the argument")
 	}
 	if e.offline.policy == "" {
 		return errors.New("--policy is missing: name the file with the policy, and with --keys the directory of its keys; only a decision id is asked for elsewhere")
@@ -98,32 +105,97 @@ func (e *explaining) run(command *cobra.Command, args []string, now func() time.
 	if err != nil {
 		return err
 	}
-	one, err := e.judge(command.Context(), text, at)
+	one, err := e.judge(command.Context(), text, request, at)
 	if err != nil {
 		return err
 	}
-	return show(to, []explain.Explanation{one}, false, at)
+	return show(to, []explain.Explanation{one}, at)
 }
 
-// isAsked reports whether somebody else knows: it is about a decision, not about
-// a credential.
-func (e *explaining) isAsked(args []string) bool {
-	return e.last > 0 || len(args) == 1 && explain.IsID(args[0])
+// question is what is to be judged: a credential, and the request that it is in;
+// nil where it is judged alone.
+func (e *explaining) question(command *cobra.Command, args []string) (text string, request *explain.Request, err error) {
+	if e.request != "" {
+		if len(args) > 0 || e.method+e.path != "" || len(e.headers) > 0 {
+			return "", nil, errors.New("--request brings the whole request: leave the credential, --method, --path and --header out")
+		}
+		request, err = e.readRequest(command)
+		return "", request, err
+	}
+	if text, err = credentialOf(command, args); err != nil {
+		return "", nil, err
+	}
+	if explain.IsID(text) {
+		return "", nil, errors.New("this is a decision id: give it as the argument")
+	}
+	if e.method == "" && e.path == "" && len(e.headers) == 0 {
+		return text, nil, nil
+	}
+	request = &explain.Request{Method: cmp.Or(e.method, http.MethodGet), Target: cmp.Or(e.path, "/"), Header: http.Header{}}
+	for _, header := range e.headers {
+		name, value, ok := strings.Cut(header, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return "", nil, fmt.Errorf("--header %q: write it like \"X-Tenant-ID: t1\"", header)
+		}
+		request.Header.Add(name, strings.Trim(value, " \t"))
+	}
+	return text, request, nil
+}
+
+// readRequest reads the file of --request.
+func (e *explaining) readRequest(command *cobra.Command) (*explain.Request, error) {
+	in := command.InOrStdin()
+	if e.request != "-" {
+		file, err := os.Open(e.request)
+		if err != nil {
+			return nil, fmt.Errorf("--request: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxCredential))
+	if err != nil {
+		return nil, fmt.Errorf("--request: reading %s: %w", e.request, err)
+	}
+	request, err := explain.ReadRequest(string(content))
+	if err != nil {
+		return nil, fmt.Errorf("--request: %w", err)
+	}
+	return &request, nil
+}
+
+// allIDs reports whether all arguments are decision ids, so that somebody else
+// knows.
+func allIDs(args []string) bool {
+	return !slices.ContainsFunc(args, func(arg string) bool { return !explain.IsID(arg) })
+}
+
+// askAll asks for the decisions of these ids, or for the latest ones.
+func (e *explaining) askAll(ctx context.Context, ids []string) ([]explain.Explanation, error) {
+	if len(ids) == 0 {
+		found, err := e.ask(ctx, "")
+		return explain.Latest(found, e.last), err
+	}
+	if e.last > 0 {
+		return nil, errors.New("--last is for want of a decision id: leave one of them out")
+	}
+	var all []explain.Explanation
+	for _, id := range ids {
+		found, err := e.ask(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // ask asks the admin port, or the pods, for a decision or for the latest.
 func (e *explaining) ask(ctx context.Context, id string) ([]explain.Explanation, error) {
-	var found []explain.Explanation
-	var err error
 	if e.admin != "" {
-		found, err = explain.Ask(ctx, e.admin, id)
-	} else {
-		found, err = e.askPods(ctx, id)
+		return explain.Ask(ctx, e.admin, id)
 	}
-	if err != nil || id != "" {
-		return found, err
-	}
-	return explain.Latest(found, e.last), nil
+	return e.askPods(ctx, id)
 }
 
 // askPods asks guarded pods of the cluster. One that cannot be asked matters
@@ -161,8 +233,8 @@ func (e *explaining) askPods(ctx context.Context, id string) ([]explain.Explanat
 	return found, nil
 }
 
-// judge judges a credential here.
-func (e *explaining) judge(ctx context.Context, text string, at time.Time) (explain.Explanation, error) {
+// judge judges a credential here, alone or in a request.
+func (e *explaining) judge(ctx context.Context, text string, request *explain.Request, at time.Time) (explain.Explanation, error) {
 	snapshot, done, err := e.offline.load(at)
 	if err != nil {
 		return explain.Explanation{}, err
@@ -170,24 +242,10 @@ func (e *explaining) judge(ctx context.Context, text string, at time.Time) (expl
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	if e.method == "" && e.path == "" && len(e.headers) == 0 {
+	if request == nil {
 		return explain.Credential(ctx, snapshot, text, at), nil
 	}
-	request := explain.Request{Method: e.method, Target: e.path, Header: http.Header{}}
-	if request.Method == "" {
-		request.Method = http.MethodGet
-	}
-	if request.Target == "" {
-		request.Target = "/"
-	}
-	for _, header := range e.headers {
-		name, value, ok := strings.Cut(header, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return explain.Explanation{}, fmt.Errorf("--header %q: write it like \"X-Tenant-ID: t1\"", header)
-		}
-		request.Header.Add(name, strings.Trim(value, " \t"))
-	}
-	return explain.Requested(ctx, snapshot, text, request, at)
+	return explain.Requested(ctx, snapshot, text, *request, at)
 }
 
 func (e *explaining) time(now time.Time) (time.Time, error) {
@@ -201,16 +259,18 @@ func (e *explaining) time(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// show prints explanations: one whole, several as a table.
-func show(to output.Printer, found []explain.Explanation, list bool, now time.Time) error {
+// show prints explanations, one after the other.
+func show(to output.Printer, found []explain.Explanation, now time.Time) error {
 	switch {
-	case to.Format != output.Text && list:
-		return to.Value(found)
-	case to.Format != output.Text:
+	case to.Format != output.Text && len(found) == 1:
 		return to.Value(found[0])
-	case list:
-		return to.Print(found, explain.List(found, now))
+	case to.Format != output.Text:
+		return to.Value(found)
 	}
-	_, err := io.WriteString(to.Out, found[0].Render(now, to.Terminal))
+	texts := make([]string, len(found))
+	for i := range found {
+		texts[i] = found[i].Render(now, to.Terminal)
+	}
+	_, err := io.WriteString(to.Out, strings.Join(texts, "\n"))
 	return err
 }

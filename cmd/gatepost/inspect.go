@@ -13,7 +13,6 @@ import (
 	"gatepost.dev/gatepost/cmd/gatepost/internal/explain"
 	"gatepost.dev/gatepost/cmd/gatepost/internal/output"
 	"gatepost.dev/gatepost/cmd/gatepost/internal/unverified"
-	"gatepost.dev/gatepost/policy"
 )
 
 // inspection is what `gatepost token inspect` says for machines.
@@ -45,7 +44,7 @@ makes of it. The token is not sent anywhere.`,
 			if err != nil {
 				return err
 			}
-			if policy.HoldsKey(text) {
+			if unverified.IsKey(text) {
 				return fmt.Errorf("this is an API key and says nothing: gatepost explain - --policy FILE tells whose it is")
 			}
 			read := unverified.Read(text)

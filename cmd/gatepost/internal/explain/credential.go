@@ -26,7 +26,7 @@ type Request struct {
 // APIKeys of an API key, whatever the request: it is judged as in its usual
 // place. The text is one that unverified.Clean has seen.
 func Credential(ctx context.Context, in *bundle.Snapshot, text string, now time.Time) Explanation {
-	if policy.HoldsKey(text) {
+	if unverified.IsKey(text) {
 		return ofKey(in, text, now)
 	}
 	raw, reason := token.Extract([]string{"Bearer " + text}, "Bearer ", maxToken(in))
@@ -76,7 +76,7 @@ func Requested(ctx context.Context, in *bundle.Snapshot, text string, r Request,
 func put(header http.Header, spec *policy.Spec, text string) {
 	switch {
 	case text == "":
-	case policy.HoldsKey(text):
+	case unverified.IsKey(text):
 		if spec.APIKeyAuth != nil && len(spec.APIKeyAuth.ExtractFrom) > 0 {
 			header.Set(spec.APIKeyAuth.ExtractFrom[0].Header, text)
 		}

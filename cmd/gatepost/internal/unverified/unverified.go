@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"gatepost.dev/gatepost/apikey"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
 )
@@ -42,6 +43,12 @@ func Clean(text string) string {
 		}
 	}
 	return text
+}
+
+// IsKey reports whether a credential is an API key, or was meant to be one. A
+// token may hold the same letters by chance, but does not begin with them.
+func IsKey(text string) bool {
+	return len(text) >= len(apikey.Prefix) && policy.EqualFoldASCII(text[:len(apikey.Prefix)], apikey.Prefix)
 }
 
 // Read takes a token apart as far as that is possible. The text is one that Clean

@@ -34,6 +34,15 @@ func TestAPastedCredentialIsCleaned(t *testing.T) {
 	}
 }
 
+func TestATokenIsNoKeyForTheLettersInIt(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"gpk_0123456789_x": true, "GPK_0123": true, "eyJgpk_.a.b": false, "": false, "gp": false} {
+		if unverified.IsKey(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
 func TestFlawedTokensAreReadAsFarAsPossible(t *testing.T) {
 	t.Parallel()
 	header, claims := raw64(`{"alg":"HS256"}`), raw64(`{"sub":"1"}`)
