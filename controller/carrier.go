@@ -21,6 +21,7 @@ import (
 type carrier struct {
 	name       string // the bundle's
 	revision   int64
+	since      int64 // the revision from which on each followed from the one before
 	generation int64
 	keys       []keyring.VerifyKey
 	mounted    bool     // some living pod mounts it
@@ -113,7 +114,7 @@ func carrierOf(bundle written, key string, report rollcall.Report) (carrier, boo
 	}
 	generation, holds := bundle.file.SigningKeys[key]
 	return carrier{
-		revision: bundle.file.Revision, generation: generation, keys: bundle.keysOf(key),
+		revision: bundle.file.Revision, since: bundle.since(), generation: generation, keys: bundle.keysOf(key),
 		report: report, seen: recall(report, bundle.file.Revision),
 	}, holds
 }

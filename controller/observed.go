@@ -76,12 +76,15 @@ func (c carrier) kids() []string {
 	return kids
 }
 
-// proves is the generation of the set that a sidecar proved to have in force. One
-// that has another revision than the bundle of now is on its way there, and
-// proves nothing.
+// proves is the generation of the set that a sidecar proved to have in force. An
+// older revision of the bundle proves it as well as the one of now, which holds
+// the key too: sidecars do not go back, and a bundle that changes more often than
+// all of them can follow, for other keys or its policy, would never let a key sign.
+// But a revision from before the bundle was made anew or put back, or a later one,
+// is of another history, and proves nothing.
 func (c carrier) proves(state *keyring.State, set string, v verifier) int64 {
 	answer := v.answer.State
-	if v.answer.At.IsZero() || answer.Revision != c.revision || state == nil {
+	if v.answer.At.IsZero() || answer.Revision < c.since || answer.Revision > c.revision || state == nil {
 		return 0
 	}
 	return state.Acknowledged(answer.Generations[set], answer.KIDs[set])

@@ -26,7 +26,7 @@ func rollingOut() keyWorld {
 	w.key.Name = "k"
 	w.memo = (&keyMemos{}).of(types.NamespacedName{Name: "k"}, "1")
 	w.carriers = []carrier{{
-		name: "chat.gatepost-bundle", revision: 7, generation: 5, mounted: true, keys: []keyring.VerifyKey{{KID: "3-old"}, {KID: "5-new"}},
+		name: "chat.gatepost-bundle", revision: 7, since: 6, generation: 5, mounted: true, keys: []keyring.VerifyKey{{KID: "3-old"}, {KID: "5-new"}},
 		verifiers: []verifier{{"a", loaded(7, 5, "3-old", "5-new")}, {"b", loaded(6, 4, "3-old")}},
 		report:    rollcall.Report{Since: noon.Add(-time.Hour), Accepted: map[string]time.Time{"3-old": noon}},
 	}}
@@ -49,8 +49,10 @@ func TestWhatSidecarsProve(t *testing.T) {
 		silent bool
 	}{
 		"the bundle of now with the key":          {loaded(7, 5, "3-old", "5-new"), proven, false},
-		"an older bundle proves nothing":          {loaded(6, 5, "3-old", "5-new"), 0, false},
-		"a later one neither":                     {loaded(8, 5, "3-old", "5-new"), 0, false},
+		"an older bundle that has the key":        {loaded(6, 5, "3-old", "5-new"), proven, false},
+		"an older bundle without it":              {loaded(6, 4, "3-old"), 4, false},
+		"a later bundle proves nothing":           {loaded(8, 5, "3-old", "5-new"), 0, false},
+		"one from before it was put back neither": {loaded(5, 5, "3-old", "5-new"), 0, false},
 		"the number alone does not prove the key": {loaded(7, 5, "3-old"), 4, false},
 		"no answer": {rollcall.Answer{Problem: rollcall.Unreachable}, 0, true},
 		"what it proved counts, though it is silent":  {func() rollcall.Answer { a := loaded(7, 5, "3-old", "5-new"); a.Stale = true; return a }(), proven, true},

@@ -203,7 +203,7 @@ func (r *policyReconciler) bundle(ctx context.Context, w policyWorld) (policyVie
 	}
 	secret := owned{
 		owner: w.policy, kind: v1alpha1.KindAgentAuthPolicy, name: v1alpha1.BundleName(w.policy.Name),
-		component: v1alpha1.ComponentBundle, data: plan.data,
+		component: v1alpha1.ComponentBundle, annotations: plan.notes, data: plan.data,
 	}
 	if err := secret.apply(ctx, r.client, w.last.secret); err != nil {
 		view.file, view.bundle = w.last.file, bundleView{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -46,6 +47,19 @@ func (w written) revision() int64 {
 	return w.file.Revision
 }
 
+// since is the revision from which on each followed from the one before. Without
+// a note of it, nothing is known of any before this one.
+func (w written) since() int64 {
+	if w.secret == nil {
+		return w.revision()
+	}
+	since, err := strconv.ParseInt(w.secret.Annotations[v1alpha1.AnnotationBundleSince], 10, 64)
+	if err != nil || since < 1 {
+		return w.revision()
+	}
+	return since
+}
+
 // generation is that of a SigningKey in the bundle.
 func (w written) generation(key string) int64 {
 	if w.file == nil {
@@ -77,9 +91,10 @@ type bundleInput struct {
 
 // bundlePlan is the bundle that should be there.
 type bundlePlan struct {
-	data map[string][]byte // nil: leave what is there
-	file *keyring.File     // the keys in force then; nil: none are
-	view bundleView
+	data  map[string][]byte // nil: leave what is there
+	notes map[string]string // the Secret's annotations
+	file  *keyring.File     // the keys in force then; nil: none are
+	view  bundleView
 
 	crowded bool       // something did not fit with all clients
 	refs    resolution // of the policy that people see: this generation's if accepted
@@ -126,12 +141,25 @@ func (in bundleInput) plan(pressed bool) bundlePlan {
 			continue
 		}
 		plan.data, plan.file, plan.view.revision = data, file, file.Revision
+		plan.notes = in.annotations(file)
 		plan.view.current, plan.view.audit = doc == in.accepted, audits(doc)
 		plan.view.written, plan.view.kept = true, refs.kept()
 		break
 	}
 	return plan
 }
+
+// annotations are those of the bundle Secret.
+func (in bundleInput) annotations(file *keyring.File) map[string]string {
+	since := in.last.since()
+	if in.last.file == nil || in.restored() {
+		since = file.Revision
+	}
+	return map[string]string{v1alpha1.AnnotationBundleSince: strconv.FormatInt(since, 10)}
+}
+
+// restored reports whether an older bundle was put back by hand.
+func (in bundleInput) restored() bool { return in.last.revision() < in.floor }
 
 // audits reports whether a policy only counts what it would refuse.
 func audits(doc *manifest.Document) bool {
@@ -192,8 +220,7 @@ func (in bundleInput) number(file *keyring.File, policyJSON []byte) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	restored := in.last.revision() < in.floor // an older bundle, put back by hand
-	if in.last.file != nil && !restored && bytes.Equal(policyJSON, in.last.policyJSON) && bytes.Equal(same, in.last.secret.Data[v1alpha1.BundleKeysKey]) {
+	if in.last.file != nil && !in.restored() && bytes.Equal(policyJSON, in.last.policyJSON) && bytes.Equal(same, in.last.secret.Data[v1alpha1.BundleKeysKey]) {
 		return same, nil
 	}
 	file.Revision = max(file.Revision, in.floor) + 1

@@ -49,8 +49,12 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 		t.Parallel()
 		next := in
 		next.last, next.floor = writtenAs(first), 50
-		if got := planBundle(next).view.revision; got != 51 {
+		plan := planBundle(next)
+		if got := plan.view.revision; got != 51 {
 			t.Errorf("revision %d, want 51", got)
+		}
+		if got := writtenAs(plan).since(); got != 51 {
+			t.Errorf("revisions follow each other from %d on, want 51: what was loaded before is of another history", got)
 		}
 	})
 	t.Run("a key that begins to sign is no news to a sidecar", func(t *testing.T) {
@@ -80,8 +84,13 @@ func TestABundleIsPlannedFromWhatIsThere(t *testing.T) {
 		t.Parallel()
 		next := in
 		next.last, next.from = writtenAs(first), secretsOf(map[string]string{"a": otherSecret})
-		if got := planBundle(next).view.revision; got != 43 {
-			t.Errorf("revision %d, want 43", got)
+		plan := planBundle(next)
+		if got, since := plan.view.revision, writtenAs(plan).since(); got != 43 || since != 42 {
+			t.Errorf("revision %d since %d, want 43 since 42", got, since)
+		}
+		delete(next.last.secret.Annotations, v1alpha1.AnnotationBundleSince)
+		if got := writtenAs(planBundle(next)).since(); got != 42 {
+			t.Errorf("without a note revisions follow each other from %d on, want 42, the last", got)
 		}
 	})
 	t.Run("a policy that is not accepted leaves the last one, with current keys", func(t *testing.T) {
@@ -301,7 +310,7 @@ func signingOf(generation int64, phases ...keyring.Phase) sources {
 }
 
 func writtenAs(plan bundlePlan) written {
-	return readBundle(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "chat.gatepost-bundle"}, Data: plan.data})
+	return readBundle(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "chat.gatepost-bundle", Annotations: maps.Clone(plan.notes)}, Data: plan.data})
 }
 
 func secretIn(t *testing.T, plan bundlePlan, provider string) string {

@@ -66,6 +66,10 @@ const (
 	// AnnotationBundleRevision on a pod makes the kubelet sync the pod's mounts
 	// at once; its value is the bundle's revision, in decimal.
 	AnnotationBundleRevision = "gatepost.dev/bundle-revision"
+	// AnnotationBundleSince on a bundle Secret is the revision, in decimal, from
+	// which on each followed from the one before: at it the bundle was made, or
+	// numbered anew because an older one had been put back.
+	AnnotationBundleSince = "gatepost.dev/bundle-since"
 )
 
 // Names of what Gatepost creates.
