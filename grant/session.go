@@ -3,14 +3,13 @@ package grant
 import "gatepost.dev/gatepost/policy"
 
 // Session says who may call /api/get-token and /api/refresh-token.
-// +kubebuilder:validation:XValidation:rule="has(self.providers) || has(self.introspection) || has(self.anonymous)",message="set one of providers, introspection, anonymous: nobody has a session otherwise"
-// +kubebuilder:validation:XValidation:rule="has(self.providers) || has(self.introspection) || !(has(self.scopes) || has(self.scopesFrom))",message="scopes and scopesFrom are for verified sessions: set providers or introspection, or use anonymous.scopes"
+// +kubebuilder:validation:XValidation:rule="(has(self.providers) && size(self.providers) > 0) || has(self.introspection) || has(self.anonymous)",message="set one of providers, introspection, anonymous: nobody has a session otherwise"
+// +kubebuilder:validation:XValidation:rule="(has(self.providers) && size(self.providers) > 0) || has(self.introspection) || !(has(self.scopes) && size(self.scopes) > 0 || has(self.scopesFrom))",message="scopes and scopesFrom are for verified sessions: set providers or introspection, or use anonymous.scopes"
 type Session struct {
 	// providers verify session tokens: JSON Web Tokens of another system. They are tried in this order among those that match the token's iss.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Providers []SessionProvider `json:"providers,omitempty"`
 
@@ -133,7 +132,7 @@ type Anonymous struct {
 }
 
 // TokenExchange says whose tokens are exchanged for ours (RFC 8693).
-// +kubebuilder:validation:XValidation:rule="has(self.serviceAccounts) || (has(self.sessions) && self.sessions)",message="set one of serviceAccounts, sessions: nothing can be exchanged otherwise"
+// +kubebuilder:validation:XValidation:rule="(has(self.serviceAccounts) && size(self.serviceAccounts) > 0) || (has(self.sessions) && self.sessions)",message="set one of serviceAccounts, sessions: nothing can be exchanged otherwise"
 type TokenExchange struct {
 	// sessions exchanges the session tokens of session.providers, with the scopes of session.
 	// +optional
@@ -144,7 +143,6 @@ type TokenExchange struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	ServiceAccounts []ServiceAccount `json:"serviceAccounts,omitempty"`
 }

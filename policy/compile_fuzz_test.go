@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/test/markers"
 )
 
 // FuzzCompile gives Compile whatever JSON makes of a Spec.
@@ -34,9 +35,9 @@ func FuzzCompile(f *testing.F) {
 // first chooses a field, what becomes of it, or a text for it.
 func FuzzCompileFields(f *testing.F) {
 	specs := fullSpecs(f)
-	places := make([][]place, len(specs))
+	places := make([][]markers.Place, len(specs))
 	for i, spec := range specs {
-		places[i] = placesOf(f, spec)
+		places[i] = markers.Places(f, spec, ".")
 	}
 	for i := range specs {
 		f.Add([]byte{byte(i), 0, 1, 2, 3, 4, 5, 6}, "/agents/a1/runs")
@@ -71,9 +72,9 @@ var odd = []string{
 
 // editPlace changes one field as two bytes say. A place that an edit before took
 // away is left alone.
-func editPlace(s *policy.Spec, p place, how, what byte) {
+func editPlace(s *policy.Spec, p markers.Place, how, what byte) {
 	defer func() { _ = recover() }() // reach walks through lists and pointers that may be gone
-	v := p.reach(reflect.ValueOf(s).Elem())
+	v := p.Reach(reflect.ValueOf(s).Elem())
 	if how%4 == 0 {
 		v.SetZero()
 		return
