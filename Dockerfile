@@ -1,6 +1,6 @@
 # Images of one static binary each: `docker build --target sidecar .`, likewise
-# controller. (issuer joins them with the issuer.) The same sources and VERSION
-# give the same binary; nothing of the build machine gets into it.
+# controller and issuer. The same sources and VERSION give the same binary; nothing
+# of the build machine gets into it.
 ARG GO_VERSION=1.26
 
 FROM --platform=$BUILDPLATFORM docker.io/library/golang:${GO_VERSION} AS build
@@ -11,7 +11,9 @@ COPY api api
 COPY apikey apikey
 COPY cmd cmd
 COPY controller controller
+COPY grant grant
 COPY internal internal
+COPY issuer issuer
 COPY policy policy
 COPY sidecar sidecar
 COPY token token
@@ -21,7 +23,7 @@ ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=read
 RUN export GOOS=${TARGETOS} GOARCH=${TARGETARCH}; \
     ldflags="-s -w -buildid= -X main.version=${VERSION}"; \
     go build -o /out/ -ldflags "$ldflags" -tags nethttpomithttp2 ./cmd/sidecar && \
-    go build -o /out/ -ldflags "$ldflags" ./cmd/controller
+    go build -o /out/ -ldflags "$ldflags" ./cmd/controller ./cmd/issuer
 
 # The sidecar runs as a user of its own in every agent's pod; remote key sets
 # need the certificates.
@@ -36,3 +38,10 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /out/controller /controller
 USER 65532:65532
 ENTRYPOINT ["/controller"]
+
+# The issuer fetches remote key sets of sessions: it needs the certificates too.
+FROM scratch AS issuer
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/issuer /issuer
+USER 10753:10753
+ENTRYPOINT ["/issuer"]

@@ -17,9 +17,9 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## sidecar, controller and gatepost into bin/
+build: ## sidecar, controller, issuer and gatepost into bin/
 	@mkdir -p bin
-	$(GO_BUILD) -o bin/ ./cmd/controller ./cmd/gatepost
+	$(GO_BUILD) -o bin/ ./cmd/controller ./cmd/issuer ./cmd/gatepost
 	$(GO_BUILD) -tags $(SIDECAR_TAGS) -o bin/ ./cmd/sidecar
 
 .PHONY: test

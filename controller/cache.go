@@ -4,8 +4,11 @@ import (
 	"maps"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,7 +21,12 @@ import (
 func cacheOptions(cfg Config) cache.Options {
 	options := cache.Options{
 		DefaultTransform: stripMetadata,
-		ByObject:         map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: stripPod}},
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:        {Transform: stripPod},
+			&appsv1.Deployment{}: {Label: ofIssuers(), Transform: stripDeployment},
+			&corev1.Service{}:    {Label: ofIssuers()}, &corev1.ServiceAccount{}: {Label: ofIssuers()},
+			&policyv1.PodDisruptionBudget{}: {Label: ofIssuers()},
+		},
 	}
 	if len(cfg.WatchNamespaces) > 0 {
 		options.DefaultNamespaces = map[string]cache.Config{}
@@ -27,6 +35,25 @@ func cacheOptions(cfg Config) cache.Options {
 		}
 	}
 	return options
+}
+
+// ofIssuers selects what runs issuers: all that the controller sees of its kinds.
+func ofIssuers() labels.Selector {
+	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelComponent: v1alpha1.ComponentIssuer})
+}
+
+// stripDeployment keeps of a Deployment its metadata, its template's annotations,
+// and how it fares.
+func stripDeployment(object any) (any, error) {
+	deployment, ok := object.(*appsv1.Deployment)
+	if !ok {
+		return object, nil // a tombstone
+	}
+	deployment.ManagedFields = nil
+	deployment.Spec = appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Annotations: deployment.Spec.Template.Annotations},
+	}}
+	return deployment, nil
 }
 
 // clientOptions make typed reads of Secrets and ConfigMaps go to the API server.
@@ -53,8 +80,9 @@ func stripMetadata(object any) (any, error) {
 	return object, nil
 }
 
-// stripPod keeps of a pod its name, labels and our annotations, the sidecar with
-// its admin port and its volume, its addresses, and how its containers fare.
+// stripPod keeps of a pod its name, labels and our annotations, the sidecar or the
+// issuer with its admin port and its volume, its addresses, and how its containers
+// fare.
 func stripPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -63,7 +91,8 @@ func stripPod(object any) (any, error) {
 	pod.ManagedFields = nil
 	maps.DeleteFunc(pod.Annotations, func(name, _ string) bool { return !strings.HasPrefix(name, v1alpha1.Group+"/") })
 	pod.Spec = corev1.PodSpec{
-		InitContainers: sidecarOf(pod.Spec.InitContainers),
+		InitContainers: stripContainers(pod.Spec.InitContainers, v1alpha1.ContainerName),
+		Containers:     stripContainers(pod.Spec.Containers, v1alpha1.IssuerContainerName),
 		Volumes:        bundleVolumeOf(pod.Spec.Volumes),
 		HostNetwork:    pod.Spec.HostNetwork,
 	}
@@ -75,9 +104,9 @@ func stripPod(object any) (any, error) {
 	return pod, nil
 }
 
-func sidecarOf(containers []corev1.Container) []corev1.Container {
+func stripContainers(containers []corev1.Container, name string) []corev1.Container {
 	for _, container := range containers {
-		if container.Name == v1alpha1.ContainerName {
+		if container.Name == name {
 			return []corev1.Container{{
 				Name: container.Name, Image: container.Image, RestartPolicy: container.RestartPolicy, Ports: adminPortOf(container.Ports),
 			}}
@@ -97,7 +126,7 @@ func adminPortOf(ports []corev1.ContainerPort) []corev1.ContainerPort {
 
 func bundleVolumeOf(volumes []corev1.Volume) []corev1.Volume {
 	for _, volume := range volumes {
-		if volume.Name == v1alpha1.VolumeName && volume.Secret != nil {
+		if (volume.Name == v1alpha1.VolumeName || volume.Name == v1alpha1.IssuerVolumeName) && volume.Secret != nil {
 			return []corev1.Volume{{Name: volume.Name, VolumeSource: corev1.VolumeSource{
 				Secret: &corev1.SecretVolumeSource{SecretName: volume.Secret.SecretName},
 			}}}

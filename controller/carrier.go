@@ -3,12 +3,10 @@ package controller
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/controller/rollcall"
@@ -40,11 +38,7 @@ type verifier struct {
 // readCarriers finds the bundles of the namespace that hold keys of the
 // SigningKey, and the pods whose bundle is nobody's any more. Bundles that cannot
 // hold any are not fetched.
-func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy) ([]carrier, orphans, error) {
-	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, nil, fmt.Errorf("listing pods: %w", err)
-	}
+func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningKey, policies []v1alpha1.AgentAuthPolicy, pods []corev1.Pod) ([]carrier, orphans, error) {
 	var carriers []carrier
 	kept := map[string]rollcall.Report{}
 	for i := range policies {
@@ -65,12 +59,12 @@ func (r *keyReconciler) readCarriers(ctx context.Context, key *v1alpha1.SigningK
 		found, holds := carrierOf(readBundle(secret), key.Name, report)
 		if holds || expected(p, key) || found.seen.named[key.Name] > 0 {
 			found.name = v1alpha1.BundleName(p.Name)
-			r.switchboard.nudger.overlay(bundleKey(p), pods.Items)
-			found.attend(pods.Items)
+			r.switchboard.nudger.overlay(bundleKey(p), pods)
+			found.attend(pods)
 			carriers = append(carriers, found)
 		}
 	}
-	return carriers, r.readOrphans(key, pods.Items, carriers, kept), nil
+	return carriers, r.readOrphans(key, pods, carriers, kept), nil
 }
 
 // mayCarry reports whether a policy's bundle may hold keys of a SigningKey: it

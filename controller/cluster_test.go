@@ -43,7 +43,11 @@ var world struct {
 	stop    func() error
 }
 
-const sidecarImage = "example.com/gatepost-sidecar:test"
+// issuerImage is the one that the chart's admission policy lets the controller run.
+const (
+	sidecarImage = "example.com/gatepost-sidecar:test"
+	issuerImage  = "localhost/gatepost-issuer:dev"
+)
 
 func TestMain(m *testing.M) {
 	code, err := runTests(m)
@@ -138,7 +142,7 @@ func startController(ctx context.Context, c *cluster.Cluster, elect bool) (wait 
 	config := rest.CopyConfig(c.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	mgr, err := controller.New(config, controller.Config{
-		SidecarImage: sidecarImage, MetricsAddress: "0", HealthAddress: "0", Namespace: ownNamespace, LeaderElect: elect,
+		SidecarImage: sidecarImage, IssuerImage: issuerImage, MetricsAddress: "0", HealthAddress: "0", Namespace: ownNamespace, LeaderElect: elect,
 		MinPrePublish: time.Second, RetireMargin: 2 * time.Second,
 		Registerer: prometheus.NewRegistry(),
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 )
@@ -21,6 +22,10 @@ type Config struct {
 	Namespace string
 	// SidecarImage is the image that injected pods should run; pods with another are counted as outdated. Required.
 	SidecarImage string
+	// IssuerImage is the image that the pods of TokenIssuers run; empty: none can run.
+	IssuerImage string
+	// IssuerPullPolicy is its pull policy; empty: Kubernetes' default.
+	IssuerPullPolicy corev1.PullPolicy
 	// WatchNamespaces are the namespaces to look after; empty means all.
 	WatchNamespaces []string
 	// LeaderElect makes replicas take turns by a Lease.

@@ -307,7 +307,7 @@ func runController(t *testing.T, over *link, cfg controller.Config) (stop func()
 		over.next = next
 		return over
 	})
-	cfg.SidecarImage, cfg.MetricsAddress, cfg.HealthAddress = sidecarImage, "0", "0"
+	cfg.SidecarImage, cfg.IssuerImage, cfg.MetricsAddress, cfg.HealthAddress = sidecarImage, issuerImage, "0", "0"
 	cfg.MinPrePublish, cfg.RetireMargin = time.Second, 2*time.Second
 	if cfg.Registerer == nil {
 		cfg.Registerer = prometheus.NewRegistry()

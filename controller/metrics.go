@@ -22,6 +22,7 @@ type metrics struct {
 	retiredUsed  *prometheus.CounterVec
 	acknowledged *prometheus.HistogramVec
 	policyPods   *prometheus.GaugeVec
+	issuerPods   *prometheus.GaugeVec
 	failing      *prometheus.GaugeVec
 
 	mu    sync.Mutex
@@ -49,12 +50,13 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120, 300, 600, 1800, 3600},
 		}, []string{"change"}),
 		policyPods: gauge("gatepost_policy_pods", "Pods of an AgentAuthPolicy by state: selected, injected, programmed, outdated, uninjected, port_taken.", "state"),
+		issuerPods: gauge("gatepost_issuer_pods", "Pods of a TokenIssuer by state: wanted, ready, signing (they proved to sign with the active key).", "state"),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatepost_condition_failing", Help: "1 while a condition of an object is not as it should be, by its reason.",
 		}, []string{"kind", "namespace", "name", "type", "reason"}),
 	}
 	var errs []error
-	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.verifiers, m.retiredUsed, m.acknowledged, m.policyPods, m.failing} {
+	for _, collector := range []prometheus.Collector{m.keyPhase, m.nextRotation, m.lastRotation, m.rotations, m.verifiers, m.retiredUsed, m.acknowledged, m.policyPods, m.issuerPods, m.failing} {
 		if err := registerer.Register(collector); err != nil {
 			errs = append(errs, fmt.Errorf("registering a metric: %w", err))
 		}
@@ -77,6 +79,12 @@ func (m *metrics) forgetKey(namespace, name string) {
 func (m *metrics) forgetPolicy(namespace, name string) {
 	forget(namespace, name, m.policyPods)
 	m.forgetConditions(v1alpha1.KindAgentAuthPolicy, namespace, name)
+}
+
+// forgetIssuer drops the series of a TokenIssuer that is gone.
+func (m *metrics) forgetIssuer(namespace, name string) {
+	forget(namespace, name, m.issuerPods)
+	m.forgetConditions(v1alpha1.KindTokenIssuer, namespace, name)
 }
 
 func forget(namespace, name string, all ...series) {

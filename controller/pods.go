@@ -128,9 +128,11 @@ func sidecarImageOf(pod *corev1.Pod) (string, bool) {
 	return "", false
 }
 
-func bundleOf(pod *corev1.Pod) string {
+func bundleOf(pod *corev1.Pod) string { return secretOfVolume(pod, v1alpha1.VolumeName) }
+
+func secretOfVolume(pod *corev1.Pod, name string) string {
 	for _, volume := range pod.Spec.Volumes {
-		if volume.Name == v1alpha1.VolumeName && volume.Secret != nil {
+		if volume.Name == name && volume.Secret != nil {
 			return volume.Secret.SecretName
 		}
 	}

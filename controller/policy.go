@@ -39,12 +39,16 @@ type policyReconciler struct {
 	switchboard *switchboard
 }
 
-func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *switchboard) error {
-	r := &policyReconciler{
+func newPolicyReconciler(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *switchboard) *policyReconciler {
+	return &policyReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(v1alpha1.FieldOwner), metrics: m,
 		image: cfg.SidecarImage, random: cfg.Random, memo: memo, now: cfg.Now,
 		switchboard: s,
 	}
+}
+
+// add has the manager run the reconciler.
+func (r *policyReconciler) add(mgr ctrl.Manager) error {
 	cache := mgr.GetCache()
 	err := ctrl.NewControllerManagedBy(mgr).Named("agentauthpolicy").
 		For(&v1alpha1.AgentAuthPolicy{}, builder.WithPredicates(wantChanged())).
@@ -55,7 +59,7 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *
 		WatchesMetadata(&corev1.Secret{}, afterPause(policiesOfSecret(cache)), builder.WithPredicates(ourOwn())).
 		WatchesMetadata(&corev1.ConfigMap{}, policiesOfConfigMap(cache)).
 		Watches(&corev1.Pod{}, afterPause(policiesOfPod(cache)), builder.WithPredicates(podChanged())).
-		WatchesRawSource(&s.policies).
+		WatchesRawSource(&r.switchboard.policies).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("adding the AgentAuthPolicy controller: %w", err)
@@ -63,9 +67,11 @@ func addPolicies(mgr ctrl.Manager, cfg Config, m *metrics, memo *clientMemo, s *
 	return nil
 }
 
-// policyWorld is everything read for one policy.
+// policyWorld is everything read for one policy. What an issuer verifies with is
+// read as if a policy said so.
 type policyWorld struct {
 	policy *v1alpha1.AgentAuthPolicy
+	issues bool         // the policy stands for what an issuer verifies with
 	pods   []corev1.Pod // all of the namespace
 	claim  claim
 	last   written

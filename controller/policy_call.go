@@ -125,16 +125,31 @@ func askedPods(pods []corev1.Pod, bundle string, revision int64) []rollcall.Pod 
 	return asked
 }
 
-// mounts reports whether a living pod mounts a bundle for its guard.
+// mounts reports whether a living pod mounts a bundle, a policy's for its guard or
+// an issuer's to be it.
 func mounts(pod *corev1.Pod, bundle string) bool {
 	_, guarded := sidecarImageOf(pod)
-	return guarded && living(pod) && bundleOf(pod) == bundle
+	return living(pod) && (guarded && bundleOf(pod) == bundle || issuerBundleOf(pod) == bundle)
 }
 
-// verifies reports whether a pod's sidecar judges tokens with a bundle.
+// verifies reports whether a pod's sidecar, or the pod as an issuer, has come to
+// judge tokens with a bundle, or to sign them.
 func verifies(pod *corev1.Pod, bundle string) bool {
+	if issuerBundleOf(pod) == bundle {
+		return living(pod) && started(statusOf(pod.Status.ContainerStatuses, v1alpha1.IssuerContainerName))
+	}
 	return mounts(pod, bundle) && started(statusOf(pod.Status.InitContainerStatuses, v1alpha1.ContainerName))
 }
+
+// issuerBundleOf is the bundle with which a pod is an issuer; empty: it is none.
+func issuerBundleOf(pod *corev1.Pod) string {
+	if !slices.ContainsFunc(pod.Spec.Containers, isIssuer) {
+		return ""
+	}
+	return secretOfVolume(pod, v1alpha1.IssuerVolumeName)
+}
+
+func isIssuer(container corev1.Container) bool { return container.Name == v1alpha1.IssuerContainerName }
 
 // adminAddress is where a pod's sidecar answers; empty while the pod has no
 // address of its own. Nobody is asked at a node's: which port it would be is up
@@ -149,14 +164,26 @@ func adminAddress(pod *corev1.Pod) string {
 		return ""
 	}
 	port := int32(v1alpha1.AdminPort)
-	for _, container := range pod.Spec.InitContainers {
+	for _, container := range append(slices.Clip(pod.Spec.InitContainers), pod.Spec.Containers...) {
 		for _, declared := range container.Ports {
-			if container.Name == v1alpha1.ContainerName && declared.Name == v1alpha1.AdminPortName {
+			if (container.Name == v1alpha1.ContainerName || isIssuer(container)) && declared.Name == v1alpha1.AdminPortName {
 				port = declared.ContainerPort
 			}
 		}
 	}
 	return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port)))
+}
+
+// bundleName is that of the policy's bundle, or of the issuer's for which it stands.
+func (w policyWorld) bundleName() types.NamespacedName {
+	if w.issues {
+		return issuerKey(w.policy)
+	}
+	return bundleKey(w.policy)
+}
+
+func issuerKey(issuer client.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: issuer.GetNamespace(), Name: v1alpha1.IssuerName(issuer.GetName())}
 }
 
 func bundleKey(p client.Object) types.NamespacedName {

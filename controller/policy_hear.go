@@ -37,7 +37,7 @@ func (w *policyWorld) hear(report rollcall.Report, now time.Time) {
 	for i := range w.claim.pods {
 		pod := &w.claim.pods[i]
 		told, err := strconv.ParseInt(pod.Annotations[v1alpha1.AnnotationBundleRevision], 10, 64)
-		mounted := mounts(pod, v1alpha1.BundleName(w.policy.Name))
+		mounted := mounts(pod, w.bundleName().Name)
 		if err == nil && mounted && believable(told, known) && report.Answers[pod.UID].At.IsZero() {
 			w.heard.told = max(w.heard.told, told)
 		}
@@ -45,7 +45,7 @@ func (w *policyWorld) hear(report rollcall.Report, now time.Time) {
 	for i := range w.pods {
 		pod := &w.pods[i]
 		answer := report.Answers[pod.UID]
-		if answer.At.IsZero() && answer.Problem == "" && verifies(pod, v1alpha1.BundleName(w.policy.Name)) {
+		if answer.At.IsZero() && answer.Problem == "" && verifies(pod, w.bundleName().Name) {
 			w.heard.silent = true
 		}
 	}

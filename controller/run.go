@@ -47,11 +47,13 @@ func New(cluster *rest.Config, cfg Config) (ctrl.Manager, error) {
 	}
 	memo, lines := newClientMemo(checkClient), newSwitchboard(cfg)
 	lines.nudger.client = mgr.GetClient()
+	policies := newPolicyReconciler(mgr, cfg, m, memo, lines)
 	return mgr, errors.Join(
 		mgr.Add(lines.roll),
 		mgr.Add(lines.nudger),
 		addSigningKeys(mgr, cfg, m, lines),
-		addPolicies(mgr, cfg, m, memo, lines),
+		policies.add(mgr),
+		addIssuers(mgr, cfg, m, policies),
 		addAPIKeys(mgr, cfg, m, memo),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("caches", cachesSynced(mgr)),

@@ -33,10 +33,11 @@ func foreign(secret *corev1.Secret, owner client.Object) bool {
 	return secret != nil && !metav1.IsControlledBy(secret, owner)
 }
 
-// reserved reports whether a name is that of a bundle or a state. No policy takes
-// secrets from one: a bundle would feed on itself.
+// reserved reports whether a name is that of a bundle, a policy's or an issuer's,
+// or a state. Nobody takes secrets from one: a bundle would feed on itself.
 func reserved(name string) bool {
-	return strings.HasSuffix(name, v1alpha1.BundleSuffix) || strings.HasSuffix(name, v1alpha1.StateSuffix)
+	return strings.HasSuffix(name, v1alpha1.BundleSuffix) || strings.HasSuffix(name, v1alpha1.StateSuffix) ||
+		strings.HasSuffix(name, v1alpha1.IssuerSuffix)
 }
 
 // ownerReference makes the garbage collector delete the Secret with its owner.

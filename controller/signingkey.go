@@ -46,6 +46,7 @@ func addSigningKeys(mgr ctrl.Manager, cfg Config, m *metrics, s *switchboard) er
 	err := ctrl.NewControllerManagedBy(mgr).Named("signingkey").
 		For(&v1alpha1.SigningKey{}, builder.WithPredicates(wantChanged())).
 		Watches(&v1alpha1.AgentAuthPolicy{}, keysOfPolicy(), builder.WithPredicates(wantChanged())).
+		Watches(&v1alpha1.TokenIssuer{}, keysOfIssuer(), builder.WithPredicates(wantChanged())).
 		WatchesMetadata(&corev1.Secret{}, keysOfSecret(mgr.GetCache())).
 		WatchesRawSource(&s.keys).
 		Complete(r)
@@ -103,7 +104,9 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 		return view, nil
 	}
 	planner := keyring.Planner{NewKey: r.newKey(view.spec.Algorithm), Rand: r.random}
-	plan, err := planner.Plan(view.spec, w.state, w.observations(view), w.now)
+	seen := w.observations(view)
+	seen.Signers = w.signers
+	plan, err := planner.Plan(view.spec, w.state, seen, w.now)
 	if err != nil {
 		return view, err
 	}
@@ -128,7 +131,7 @@ func (r *keyReconciler) hasten(w keyWorld, plan keyring.Result) {
 		switch e.Kind {
 		case keyring.EventRevoked, keyring.EventImported, keyring.EventAdopted:
 			for _, c := range w.carriers {
-				r.switchboard.policies.ring(0, w.key.Namespace, policyOf(types.NamespacedName{Name: c.name}))
+				r.switchboard.wake(0, types.NamespacedName{Namespace: w.key.Namespace, Name: c.name})
 			}
 			return
 		default:

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,7 @@ type keyWorld struct {
 	imported *corev1.Secret // nil: there is none, or none is asked for
 	carriers []carrier
 	orphans  orphans
+	signers  []keyring.Signer // pods of our issuers
 	skew     time.Duration
 	margin   time.Duration // how long nobody may have watched without a doubt
 	strict   bool          // keys come and go by proof (waitForVerifiers)
@@ -54,12 +56,28 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 	if err := r.client.List(ctx, &policies, client.InNamespace(key.Namespace)); err != nil {
 		return world, fmt.Errorf("listing policies: %w", err)
 	}
-	world.skew = largestSkew(policies.Items, key.Name)
+	var issuers v1alpha1.TokenIssuerList
+	if err := r.client.List(ctx, &issuers, client.InNamespace(key.Namespace)); err != nil {
+		return world, fmt.Errorf("listing issuers: %w", err)
+	}
+	verifying := slices.Clone(policies.Items)
+	for i := range issuers.Items {
+		verifying = append(verifying, *standIn(&issuers.Items[i]))
+	}
+	world.skew = largestSkew(verifying, key.Name)
 	var err error
 	if world.stale, err = r.staleExports(ctx, key); err != nil {
 		return world, err
 	}
-	world.carriers, world.orphans, err = r.readCarriers(ctx, key, policies.Items)
+	var pods corev1.PodList
+	if err := r.client.List(ctx, &pods, client.InNamespace(key.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return world, fmt.Errorf("listing pods: %w", err)
+	}
+	if world.carriers, world.orphans, err = r.readCarriers(ctx, key, policies.Items, pods.Items); err != nil {
+		return world, err
+	}
+	issuing, signers, err := r.readIssuers(ctx, key, issuers.Items, pods.Items)
+	world.carriers, world.signers = append(world.carriers, issuing...), signers
 	world.peopled = world.memo.peopledSince(world.tallied() > 0, world.now)
 	return world, err
 }

@@ -193,7 +193,7 @@ func (v keyView) lastRevocation(w keyWorld) *v1alpha1.RevocationStatus {
 	now := &v1alpha1.RevocationStatus{KID: last.KID, RevokedTime: moment(last.Time)}
 	if was := w.key.Status.LastRevocation; was != nil && was.KID == last.KID && was.AcknowledgedTime != nil {
 		now.AcknowledgedTime = was.AcknowledgedTime
-	} else if w.reached(v.plan.State, last.Generation) && len(w.orphans.mayAccept(last.Time)) == 0 {
+	} else if w.reached(v.plan.State, last.Generation) && len(w.orphans.mayAccept(last.Time)) == 0 && len(w.stillSign(last.KID)) == 0 {
 		now.AcknowledgedTime = moment(w.memo.first(changeRevoke, last.KID, w.now))
 	}
 	return now

@@ -69,9 +69,6 @@ type refusal struct {
 // tokens would be refused.
 func refuseSpec(key *v1alpha1.SigningKey, bounds keyring.Bounds) refusal {
 	spec := keySpec(key)
-	if !spec.External {
-		return refusal{v1alpha1.ReasonNotSupportedYet, "spec.signer: Issuer needs a TokenIssuer, which this version does not run: use External"}
-	}
 	if err := keyring.Check(spec, bounds); err != nil {
 		return refusal{v1alpha1.ReasonUnsafeRotation, "spec." + strings.TrimPrefix(err.Error(), keyring.ErrUnsafeRotation.Error()+": ")}
 	}

@@ -30,7 +30,8 @@ func (w keyWorld) waits() waits {
 	return found
 }
 
-// unsure names the orphans for which the last revocation is not acknowledged.
+// unsure names the orphans, and the issuers, for which the last revocation is not
+// acknowledged.
 func (w keyWorld) unsure() []string {
 	if w.state == nil || len(w.state.Revoked) == 0 {
 		return nil
@@ -39,7 +40,7 @@ func (w keyWorld) unsure() []string {
 	if was := w.key.Status.LastRevocation; was != nil && was.KID == last.KID && was.AcknowledgedTime != nil {
 		return nil
 	}
-	return w.orphans.mayAccept(last.Time)
+	return append(w.orphans.mayAccept(last.Time), w.stillSign(last.KID)...)
 }
 
 // why says what keeps a sidecar from acknowledging the revision.
@@ -115,6 +116,10 @@ func (v keyView) waitingForVerifiers(next keyring.Key) string {
 func (v keyView) waitingForSigner() string {
 	active, signs := v.active()
 	where := "the signers"
+	if late := v.plan.Lagging; len(late) > 0 && !v.spec.External {
+		return fmt.Sprintf("the key before %s stays accepted until these pods of TokenIssuers prove to sign with it: %s; look at the log of container %s of the pods, or delete those that cannot answer",
+			active.KID, someOf(late), v1alpha1.IssuerContainerName)
+	}
 	if v.exportName != "" {
 		where = "the signers that read Secret " + v.exportName
 	}

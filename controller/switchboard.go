@@ -3,11 +3,13 @@ package controller
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/controller/rollcall"
 )
 
@@ -15,13 +17,13 @@ import (
 // it only shows in counts.
 const idlePause = 10 * time.Second
 
-// switchboard connects the two reconcilers with the roll call: the policies say
-// who is to be asked, the answers wake the keys, and a policy whose sidecars are
-// ahead of it.
+// switchboard connects the reconcilers with the roll call: policies and issuers say
+// who is to be asked, the answers wake the keys, and the policy or issuer whose pods
+// are ahead of it.
 type switchboard struct {
-	roll           *rollcall.Roll
-	nudger         *nudger
-	keys, policies bell
+	roll                    *rollcall.Roll
+	nudger                  *nudger
+	keys, policies, issuers bell
 
 	mu     sync.Mutex
 	lines  map[types.NamespacedName]line      // by bundle
@@ -55,7 +57,7 @@ func newSwitchboard(cfg Config) *switchboard {
 // after a pause. When that was the last one, its keys look too.
 func (s *switchboard) told(bundle types.NamespacedName, pod types.UID, revision int64, pause time.Duration) {
 	s.roll.Told(bundle, pod, revision)
-	s.policies.ring(pause, bundle.Namespace, policyOf(bundle))
+	s.wake(pause, bundle)
 	if pause > 0 {
 		return
 	}
@@ -125,8 +127,17 @@ func (s *switchboard) answered(bundle types.NamespacedName) {
 	}
 	s.keys.ring(pause, bundle.Namespace, slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(seen.named)), line.keys...))))...)
 	if seen.ahead() {
-		s.policies.ring(0, bundle.Namespace, policyOf(bundle))
+		s.wake(0, bundle)
 	}
+}
+
+// wake has whoever writes a bundle look, after a pause.
+func (s *switchboard) wake(pause time.Duration, bundle types.NamespacedName) {
+	if issuer, isIssuer := strings.CutSuffix(bundle.Name, v1alpha1.IssuerSuffix); isIssuer {
+		s.issuers.ring(pause, bundle.Namespace, issuer)
+		return
+	}
+	s.policies.ring(pause, bundle.Namespace, policyOf(bundle))
 }
 
 // recollection is what the sidecars of one bundle know that the cluster may have

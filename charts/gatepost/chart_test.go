@@ -133,6 +133,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no replica":                             {"replicas=0", "/replicas"},
 		"an image tag that moves":                {"image.sidecar.tag=latest", "/image/sidecar/tag"},
 		"an image that would leave the CEL text": {"image.sidecar.repository=a'b", "/image/sidecar/repository"},
+		"an issuer's image that would leave it":  {"image.issuer.repository=a'b", "/image/issuer/repository"},
 		"a digest that is none":                  {"image.sidecar.digest=sha256:1", "/image/sidecar/digest"},
 		"a port that needs privileges":           {"adminPort=80", "/adminPort"},
 		"a duration without a unit":              {"rotation.minPrePublish=120", "/rotation/minPrePublish"},

@@ -28,11 +28,13 @@ const defaultWebhookPort = 9443
 // parse reads the flags. Errors name the flag and what it should be.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
-	var watch, pull string
+	var watch, pull, issuerPull string
 	var adminPort int
 	set := flag.NewFlagSet("controller", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.StringVar(&s.SidecarImage, "sidecar-image", "", "`image` of the sidecar that pods get (required)")
+	set.StringVar(&s.IssuerImage, "issuer-image", "", "`image` of the pods of TokenIssuers; empty: none can run")
+	set.StringVar(&issuerPull, "issuer-pull-policy", "", "image pull `policy` of the pods of TokenIssuers; empty: Kubernetes' default")
 	set.StringVar(&s.Namespace, "namespace", "", "the controller's own `namespace` (required)")
 	set.StringVar(&watch, "watch-namespaces", "", "comma-separated `namespaces` to look after; empty: all")
 	set.StringVar(&pull, "sidecar-pull-policy", "", "image pull `policy` of the sidecar; empty: Kubernetes' default")
@@ -51,7 +53,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if err := set.Parse(args); err != nil {
 		return s, err
 	}
-	s.WatchNamespaces = splitList(watch)
+	s.WatchNamespaces, s.IssuerPullPolicy = splitList(watch), corev1.PullPolicy(issuerPull)
 	s.webhook.Namespace = s.Namespace
 	s.webhook.Inject = inject.Config{
 		Image: s.SidecarImage, PullPolicy: corev1.PullPolicy(pull), AdminPort: int32(max(0, min(adminPort, 1<<20))), LogLevel: s.logLevel,
@@ -90,8 +92,10 @@ func (s *settings) wrongWebhook() []error {
 	if s.webhook.CertSource == webhook.CertFiles && s.webhook.CertDir == "" {
 		errs = append(errs, errors.New("--cert-dir: name the directory of tls.crt and tls.key"))
 	}
-	if pull := s.webhook.Inject.PullPolicy; !slices.Contains([]corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, pull) {
-		errs = append(errs, fmt.Errorf("--sidecar-pull-policy: %q is none of Always, IfNotPresent, Never", pull))
+	for name, pull := range map[string]corev1.PullPolicy{"sidecar": s.webhook.Inject.PullPolicy, "issuer": s.IssuerPullPolicy} {
+		if !slices.Contains([]corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, pull) {
+			errs = append(errs, fmt.Errorf("--%s-pull-policy: %q is none of Always, IfNotPresent, Never", name, pull))
+		}
 	}
 	for _, port := range []struct {
 		flag  string

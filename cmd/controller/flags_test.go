@@ -16,12 +16,16 @@ func TestFlagsBecomeSettings(t *testing.T) {
 	got, err := parse([]string{
 		"--sidecar-image=example.com/sidecar:1", "--namespace=gatepost-system", "--watch-namespaces=a, b,",
 		"--min-pre-publish=10s", "--retire-margin=2s", "--leader-elect", "--log-level=debug", "--nudge-rate=200",
+		"--issuer-image=example.com/issuer:1", "--issuer-pull-policy=Always",
 	}, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, got.WatchNamespaces); diff != "" {
 		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+	if got.IssuerImage != "example.com/issuer:1" || got.IssuerPullPolicy != "Always" {
+		t.Errorf("issuers run %q, pulled %q", got.IssuerImage, got.IssuerPullPolicy)
 	}
 	if got.NudgeRate != 200 {
 		t.Errorf("nudge rate %d", got.NudgeRate)
@@ -48,6 +52,7 @@ func TestWrongFlagsAreNamedAndExitWithTwo(t *testing.T) {
 		"a source of certificates that is none": {append(fine, "--cert-source=magic"), `"magic" is neither self nor files`},
 		"files need a directory":                {append(fine, "--cert-source=files"), "--cert-dir"},
 		"a pull policy that is none":            {append(fine, "--sidecar-pull-policy=Sometimes"), "Sometimes"},
+		"one for issuers that is none":          {append(fine, "--issuer-pull-policy=Maybe"), "--issuer-pull-policy: \"Maybe\""},
 		"a port that is none":                   {append(fine, "--admin-port=70000"), "--admin-port: 70000"},
 		"a duration without a unit":             {append(fine, "--retire-margin=2"), "-retire-margin"},
 		"a margin of nothing":                   {append(fine, "--retire-margin=0s"), "--retire-margin"},

@@ -144,5 +144,6 @@ func volumeSecret(volume *corev1.Volume) string {
 
 // isOwnSecret tells Gatepost's Secrets by their names, which end in a suffix of ours.
 func isOwnSecret(name string) bool {
-	return strings.HasSuffix(name, v1alpha1.BundleSuffix) || strings.HasSuffix(name, v1alpha1.StateSuffix)
+	return strings.HasSuffix(name, v1alpha1.BundleSuffix) || strings.HasSuffix(name, v1alpha1.StateSuffix) ||
+		strings.HasSuffix(name, v1alpha1.IssuerSuffix)
 }

@@ -36,6 +36,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "gatepost.sidecarImage" -}}{{ include "gatepost.image" (dict "image" .Values.image.sidecar "chart" .Chart) }}{{- end -}}
 
+{{- define "gatepost.issuerImage" -}}{{ include "gatepost.image" (dict "image" .Values.image.issuer "chart" .Chart) }}{{- end -}}
+
 {{/*
 Namespaces that admission looks at: never kube-system nor our own, and only the
 watched ones where there is a list. Expressions of a namespaceSelector.
@@ -54,13 +56,13 @@ watched ones where there is a list. Expressions of a namespaceSelector.
 {{/* Rights that the reconcilers need where they look after objects. */}}
 {{- define "gatepost.rules" -}}
 - apiGroups: [gatepost.dev]
-  resources: [agentauthpolicies, apikeys, signingkeys]
+  resources: [agentauthpolicies, apikeys, signingkeys, tokenissuers]
   verbs: [get, list, watch]
 - apiGroups: [gatepost.dev]
-  resources: [agentauthpolicies/status, apikeys/status, signingkeys/status]
+  resources: [agentauthpolicies/status, apikeys/status, signingkeys/status, tokenissuers/status]
   verbs: [patch]
-# Secrets: metadata is watched, content is read one by one (those that policies
-# and keys name), state, bundle and export Secrets are written.
+# Secrets: metadata is watched, content is read one by one (those that policies,
+# keys and issuers name), state, bundle and export Secrets are written.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update, patch]
@@ -75,4 +77,15 @@ watched ones where there is a list. Expressions of a namespaceSelector.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# What runs a TokenIssuer, and nothing else, which a ValidatingAdmissionPolicy sees
+# to. Whatever is to go goes with its TokenIssuer.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
 {{- end -}}
