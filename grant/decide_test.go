@@ -118,47 +118,63 @@ func TestWhatIsInATicket(t *testing.T) {
 		want     grant.Ticket
 	}{
 		{
-			"a session has the allowed scopes that its claim names, and its claims are copied", grant.Request{Grant: grant.GrantSession}, "a session",
+			"a session has the allowed scopes that its claim names, and its claims are copied",
+			grant.Request{Grant: grant.GrantSession},
+			"a session",
 			grant.Ticket{
 				Subject: "u-1", Audiences: both, Scopes: []string{"agents:read"},
 				Claims: claims([]string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "laravel"}),
 			},
 		},
 		{
-			"an integer is a subject as its decimal text", grant.Request{Grant: grant.GrantSession}, "an introspected one",
+			"an integer is a subject as its decimal text",
+			grant.Request{Grant: grant.GrantSession},
+			"an introspected one",
 			grant.Ticket{
 				Subject: "7", Audiences: both, Scopes: []string{"agents:read"},
 				Claims: claims([]string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "introspection"}),
 			},
 		},
 		{
-			"a visitor has no claims but fixed ones", grant.Request{Grant: grant.GrantSession}, "a visitor",
+			"a visitor has no claims but fixed ones",
+			grant.Request{Grant: grant.GrantSession},
+			"a visitor",
 			grant.Ticket{Subject: "anon-1", Audiences: both, Scopes: []string{"agents:read"}, Claims: claims([]string{"agents:read"}, map[string]any{"client_id": "anonymous"})},
 		},
 		{
-			"a client has the scopes and claims of its APIKey, except the issuer's own", grant.Request{Grant: grant.GrantClientCredentials, Targets: []string{"https://crm.example.com"}}, "a client",
+			"a client has the scopes and claims of its APIKey, except the issuer's own",
+			grant.Request{Grant: grant.GrantClientCredentials, Targets: []string{"https://crm.example.com"}},
+			"a client",
 			grant.Ticket{
 				Subject: "crm", Audiences: both[1:], Scopes: []string{"crm:sync", "agents:run"},
 				Claims: claims([]string{"crm:sync", "agents:run"}, map[string]any{"tenant_id": "t-2", "client_id": "crm"}),
 			},
 		},
 		{
-			"a user of a client has its own scopes, not the client's", grant.Request{Grant: grant.GrantPassword}, "a user of a client",
+			"a user of a client has its own scopes, not the client's",
+			grant.Request{Grant: grant.GrantPassword},
+			"a user of a client",
 			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims([]string{"agents:run"}, map[string]any{"client_id": "crm"})},
 		},
 		{
-			"a subset is granted in the order of the spec", grant.Request{Grant: grant.GrantTokenExchange, Scope: "agents:read agents:run agents:read"}, "a service account",
+			"a subset is granted in the order of the spec",
+			grant.Request{Grant: grant.GrantTokenExchange, Scope: "agents:read agents:run agents:read"},
+			"a service account",
 			grant.Ticket{
 				Subject: "system:serviceaccount:agents:crm", Audiences: both, Scopes: []string{"agents:run", "agents:read"},
 				Claims: claims([]string{"agents:run", "agents:read"}, map[string]any{"client_id": "crm"}),
 			},
 		},
 		{
-			"empty targets are none, and each is once", grant.Request{Grant: grant.GrantPassword, Targets: []string{"", both[1], both[0], both[1]}}, "a user",
+			"empty targets are none, and each is once",
+			grant.Request{Grant: grant.GrantPassword, Targets: []string{"", both[1], both[0], both[1]}},
+			"a user",
 			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims([]string{"agents:run"}, map[string]any{"client_id": "password"})},
 		},
 		{
-			"a refreshed token has no more than the first", grant.Request{Grant: grant.GrantRefreshToken, Earlier: &grant.Earlier{Grant: grant.GrantPassword, Audiences: both[:1]}}, "a user",
+			"a refreshed token has no more than the first",
+			grant.Request{Grant: grant.GrantRefreshToken, Earlier: &grant.Earlier{Grant: grant.GrantPassword, Audiences: both[:1]}},
+			"a user",
 			grant.Ticket{Subject: "ann", Audiences: both[:1], Claims: claims(nil, map[string]any{"client_id": "password"})},
 		},
 	} {

@@ -119,7 +119,6 @@ var durationBound = regexp.MustCompile(`duration\(self\) (<=|>=) duration\('([^'
 // Breaking are the ways to break what a marker asks for.
 func Breaking(marker string) []Edit {
 	name, value, _ := strings.Cut(strings.TrimPrefix(marker, "validation:"), "=")
-	n, _ := strconv.Atoi(value)
 	if item, ok := strings.CutPrefix(name, "items:"); ok {
 		var out []Edit
 		for _, e := range Breaking("validation:" + item + "=" + value) {
@@ -127,6 +126,23 @@ func Breaking(marker string) []Edit {
 		}
 		return out
 	}
+	switch name {
+	case "listType":
+		if value == "atomic" {
+			return nil
+		}
+		return []Edit{{"[1]", repeat(2)}}
+	case "required", "MinItems":
+		return []Edit{{"", clearValue}}
+	case "XValidation:rule":
+		return breakingDuration(value)
+	}
+	return breakingBound(name, value)
+}
+
+// breakingBound are the ways to break a bound of a text, a number or a size.
+func breakingBound(name, value string) []Edit {
+	n, _ := strconv.Atoi(value)
 	switch name {
 	case "MaxLength":
 		return []Edit{{"", set(strings.Repeat("a", n+1))}}
@@ -140,17 +156,6 @@ func Breaking(marker string) []Edit {
 		return []Edit{{"", setNumber(int64(n + 1))}}
 	case "MaxItems", "MaxProperties":
 		return []Edit{{"", repeat(n + 1)}}
-	case "listType":
-		if value == "atomic" {
-			return nil
-		}
-		return []Edit{{"[1]", repeat(2)}}
-	case "required":
-		return []Edit{{"", clearValue}}
-	case "MinItems":
-		return []Edit{{"", clearValue}}
-	case "XValidation:rule":
-		return breakingDuration(value)
 	}
 	return nil
 }
