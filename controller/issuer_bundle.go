@@ -80,6 +80,7 @@ type issuerInput struct {
 // issuerPlan is the bundle that should be there.
 type issuerPlan struct {
 	data   map[string][]byte // nil: leave what is there
+	notes  map[string]string // the Secret's annotations
 	file   *keyring.File     // the keys in force then; nil: none are
 	signer *keyring.SignerFile
 	spec   *grant.Spec // in force then, with defaults; nil: none is
@@ -115,6 +116,7 @@ func planIssuer(in issuerInput) issuerPlan {
 		refs, invalid := plan.refs, plan.view.invalid
 		plan = made
 		plan.refs, plan.view.invalid = refs, invalid
+		plan.notes = bundleInput{last: in.last.written, floor: in.floor}.annotations(made.file)
 		plan.view.revision, plan.view.written, plan.view.current = made.file.Revision, true, doc == in.accepted
 		plan.view.kept = made.refs.kept()
 		break
@@ -253,7 +255,7 @@ func (r *issuerReconciler) bundle(ctx context.Context, w issuerWorld) (issuerVie
 	}
 	secret := owned{
 		owner: w.issuer, kind: v1alpha1.KindTokenIssuer, name: v1alpha1.IssuerName(w.issuer.Name),
-		component: v1alpha1.ComponentIssuer, data: plan.data,
+		component: v1alpha1.ComponentIssuer, annotations: plan.notes, data: plan.data,
 	}
 	if err := secret.apply(ctx, r.client, w.had.secret); err != nil {
 		view.file, view.signer, view.bundle = w.last.file, w.had.signer, bundleView{revision: w.last.revision(), refused: refusalOf(err)}

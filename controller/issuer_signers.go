@@ -96,7 +96,7 @@ func issuerCarrier(issuer *v1alpha1.TokenIssuer, key *v1alpha1.SigningKey, had w
 	}
 	generation, holds := had.file.SigningKeys[key.Name]
 	found := carrier{
-		revision: had.file.Revision, generation: generation, keys: had.keysOf(key.Name),
+		revision: had.file.Revision, since: had.since(), generation: generation, keys: had.keysOf(key.Name),
 		report: report, seen: recall(report, had.file.Revision),
 	}
 	return found, holds || expectedOfIssuer(issuer, key.Name) || found.seen.named[key.Name] > 0
