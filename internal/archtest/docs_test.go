@@ -79,10 +79,12 @@ func TestHardeningNamesItsTests(t *testing.T) {
 			t.Errorf("docs/hardening.md names corpus/%s, which is not there", match[1])
 		}
 	}
-	for i := range 18 { // threats of the cluster: docs/hardening.md has a row for each
-		row := fmt.Sprintf("| K%d ", i+1)
-		if at := strings.Index(page, row); at < 0 || !namedTest.MatchString(strings.SplitN(page[at:], "\n", 2)[0]) {
-			t.Errorf("docs/hardening.md shows nothing against K%d", i+1)
+	for letter, threats := range map[string]int{"K": 18, "I": 11} { // of the cluster, of the issuer: each has a row
+		for i := range threats {
+			row := fmt.Sprintf("| %s%d ", letter, i+1)
+			if at := strings.Index(page, row); at < 0 || !namedTest.MatchString(strings.SplitN(page[at:], "\n", 2)[0]) {
+				t.Errorf("docs/hardening.md shows nothing against %s%d", letter, i+1)
+			}
 		}
 	}
 	for _, path := range files(t, "test/attack/corpus/*.txtar") {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os/exec"
 	"strings"
@@ -44,11 +45,7 @@ func signers(t *testing.T) map[string]keysOf {
 	return all
 }
 
-func sign(setup *live.IssuerSetup, keys keysOf) {
-	for name, content := range keys {
-		setup.Keys[name] = content
-	}
-}
+func sign(setup *live.IssuerSetup, keys keysOf) { maps.Copy(setup.Keys, keys) }
 
 // part is the header (0) or the claims (1) of a token, judged by nobody.
 func part(t testing.TB, compact string, n int) map[string]any {
