@@ -32,7 +32,10 @@ function refresh(session) {
 const sessionOf = (req) => sessions.get(/(?:^|; )session=([^;]*)/.exec(req.headers.cookie ?? "")?.[1]);
 
 const app = express();
-app.use((req, res, next) => next(res.set("Cache-Control", "no-store")));
+app.use((req, res, next) => {
+  res.set("Cache-Control", "no-store");
+  next();
+});
 
 app.post("/login", express.urlencoded({ extended: false }), async (req, res) => {
   const { username, password } = req.body;
@@ -51,6 +54,7 @@ app.get("/api/refresh-token", async (req, res) => {
 
 app.use((problem, req, res, next) => {
   if (problem.error === "invalid_grant") return res.status(401).json({ detail: "Please sign in" });
+  if (!problem.status) console.error(problem); // not the issuer's words
   if (problem.retryAfter) res.set("Retry-After", problem.retryAfter);
   res.status([429, 503].includes(problem.status) ? problem.status : 502).json({ detail: "No token" });
 });

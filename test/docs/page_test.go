@@ -2,7 +2,7 @@
 //
 // A fenced block is what the HTML comment on the line before it says:
 //
-//	<!-- run -->            bash, in the page's own folder, sidecar and gatepost on PATH
+//	<!-- run -->            bash, in the page's own folder, sidecar, issuer and gatepost on PATH
 //	<!-- cluster -->        bash, with kubectl on a control plane where examples/fastapi
 //	                        is applied and a controller runs; with the tag cluster
 //	<!-- output -->         what the block before it printed; ... stands for anything

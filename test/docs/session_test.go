@@ -203,6 +203,7 @@ func tools(t *testing.T, p page, dir string) string {
 		}
 	}
 	live.Build(t, "gatepost")
+	live.Build(t, "issuer")
 	built := filepath.Dir(live.Build(t, "sidecar"))
 	return strings.Join([]string{built, own, os.Getenv("PATH")}, ":")
 }

@@ -74,34 +74,48 @@ const (
 // Judge holds the visit against what a page has to see.
 func (s Seen) Judge(t *testing.T) {
 	t.Helper()
-	v := s.Visit
-	if c := v.Claims; c["sub"] != "u-7" || c["iss"] != "https://"+IssuerHost || c["role"] != "teacher" {
-		t.Errorf("the first token says %v", c)
-	}
-	if !strings.HasPrefix(v.Stream.Type, "text/event-stream") || v.Stream.Pieces < 4 ||
-		!strings.Contains(v.Stream.Text, "u-7") || !strings.Contains(v.Stream.Text, "event: done") {
-		t.Errorf("the stream: %+v, want it piece by piece to its end", v.Stream)
-	}
-	if l := v.Late; l.Status != 401 || l.Body["detail"] != "Token has expired" || !strings.HasPrefix(l.Challenge, "Bearer ") || l.Decision == "" {
-		t.Errorf("the call with the old token: %+v, want 401, exactly Token has expired, and headers that the page may read", l)
-	}
-	for name, a := range map[string]Answer{"that refreshed": v.Again, "after it": v.Next} {
-		if a.Status != 200 || a.Body.Identity["x-auth-subject"] != "u-7" {
-			t.Errorf("the call %s: %+v, want 200 and the visitor's id at the agent", name, a)
+	for what, ok := range map[string]bool{
+		"the first token is not the visitor's":                 s.tokenOfVisitor(),
+		"the stream did not come piece by piece to its end":    s.streamed(),
+		"the old token was not answered as a page may read it": s.toldOfExpiry(),
+		"both tokens expire at the same time":                  fmt.Sprint(s.Visit.Claims["exp"]) != fmt.Sprint(s.Visit.Refreshed["exp"]),
+		"the call that refreshed did not succeed":              s.Visit.Again.good(),
+		"the next call did not succeed":                        s.Visit.Next.good(),
+		"a page of another origin reads a token":               s.Trespass.Error != "",
+		"it was refused after the refresh":                     !s.refusedAfterRefresh(),
+	} {
+		if !ok {
+			t.Errorf("%s: %+v", what, s)
 		}
-	}
-	if first, second := fmt.Sprint(v.Claims["exp"]), fmt.Sprint(v.Refreshed["exp"]); first == second {
-		t.Errorf("both tokens expire at %s", first)
 	}
 	for line, want := range map[string]int{GetToken: 1, streamed: 1, Refresh: 1, refused: 2} {
 		if got := s.Times(line); got != want {
 			t.Errorf("%d requests %s, want %d, of\n%s", got, line, want, strings.Join(s.Requests, "\n"))
 		}
 	}
-	if at := slices.Index(s.Requests, Refresh); at >= 0 && slices.Contains(s.Requests[at:], refused) {
-		t.Errorf("refused after the refresh:\n%s", strings.Join(s.Requests, "\n"))
-	}
-	if s.Trespass.Error == "" {
-		t.Errorf("a page of another origin, with the cookie, reads %+v", s.Trespass)
-	}
 }
+
+func (s Seen) tokenOfVisitor() bool {
+	c := s.Visit.Claims
+	return c["sub"] == "u-7" && c["iss"] == "https://"+IssuerHost && c["role"] == "teacher"
+}
+
+func (s Seen) streamed() bool {
+	all := s.Visit.Stream
+	return strings.HasPrefix(all.Type, "text/event-stream") && all.Pieces >= 4 &&
+		strings.Contains(all.Text, "u-7") && strings.Contains(all.Text, "event: done")
+}
+
+// toldOfExpiry says whether it was told: 401, exactly these words, and headers that the page may read.
+func (s Seen) toldOfExpiry() bool {
+	late := s.Visit.Late
+	return late.Status == 401 && late.Body["detail"] == "Token has expired" && strings.HasPrefix(late.Challenge, "Bearer ") && late.Decision != ""
+}
+
+func (s Seen) refusedAfterRefresh() bool {
+	at := slices.Index(s.Requests, Refresh)
+	return at >= 0 && slices.Contains(s.Requests[at:], refused)
+}
+
+// good: the agent answered the visitor.
+func (a Answer) good() bool { return a.Status == 200 && a.Body.Identity["x-auth-subject"] == "u-7" }

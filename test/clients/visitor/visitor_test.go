@@ -1,7 +1,6 @@
 package visitor_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,8 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,15 +23,18 @@ func TestAVisitorsMinute(t *testing.T) {
 	t.Parallel()
 	site := visitor.Start(t, "../../..", nil)
 	secret := []byte(rand.Text() + rand.Text())
-	issuer := startIssuer(t, fmt.Sprintf(issuerDocument, visitor.IssuerHost, visitor.AgentHost, site.Origin), secret)
+	issuer := live.StartIssuer(t, live.IssuerSetup{
+		Document: fmt.Sprintf(issuerDocument, visitor.IssuerHost, visitor.AgentHost, site.Origin),
+		Keys:     map[string][]byte{"issued/current": newKey(t), "site-session/current": secret},
+	})
 	agent, _ := live.Uvicorn(t, "../../../examples/fastapi", "main:app")
-	reply := request(t, "http://"+issuer+"/.well-known/jwks.json")
+	reply := request(t, issuer.URL+"/.well-known/jwks.json")
 	guard := live.Start(t, live.Setup{
 		Policy:   fmt.Sprintf(policyDocument, visitor.IssuerHost, visitor.AgentHost, site.Origin),
 		Keys:     map[string][]byte{"issued/jwks.json": reply.Body},
 		Upstream: agent,
 	})
-	seen := site.Visit(t, visitor.Places{Issuer: issuer, Agent: guard.Address, SessionSecret: secret})
+	seen := site.Visit(t, visitor.Places{Issuer: strings.TrimPrefix(issuer.URL, "http://"), Agent: guard.Address, SessionSecret: secret})
 	t.Logf("the page's requests:\n%s", strings.Join(seen.Requests, "\n"))
 	seen.Judge(t)
 	live.Figure("visitor_expired_told", seen.Times("POST "+visitor.AgentHost+"/agent 401"), "answers")
@@ -77,8 +77,8 @@ spec:
   cors: {allowOrigins: ["%s"]}
 `
 
-// startIssuer runs the built issuer with a fresh key and returns its address.
-func startIssuer(t *testing.T, document string, sessionSecret []byte) string {
+// newKey is a private key as the issuer reads it.
+func newKey(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -88,25 +88,7 @@ func startIssuer(t *testing.T, document string, sessionSecret []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for name, content := range map[string][]byte{
-		"issuer.yaml":               []byte(document),
-		"keys/issued/current":       pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		"keys/site-session/current": sessionSecret,
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	address := live.FreeAddress(t)
-	command := exec.CommandContext(context.WithoutCancel(t.Context()), live.Build(t, "issuer"),
-		"--issuer", filepath.Join(dir, "issuer.yaml"), "--keys", filepath.Join(dir, "keys"), "--listen", address, "--admin", live.FreeAddress(t))
-	live.Run(t, command).AwaitListening(t, address)
-	return address
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 func request(t *testing.T, url string) live.Reply {

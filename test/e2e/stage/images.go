@@ -16,9 +16,9 @@ import (
 
 // Images are the names of the container images on the stage.
 type Images struct {
-	Sidecar, Controller string
-	Agent               string // the FastAPI example
-	Caller              string // makes requests from inside the cluster
+	Sidecar, Controller, Issuer string
+	Agent                       string // the FastAPI example
+	Caller                      string // makes requests from inside the cluster
 }
 
 // LocalImages are the names under which BuildImages makes images.
@@ -26,19 +26,21 @@ func LocalImages() Images {
 	return Images{
 		Sidecar:    "localhost/gatepost-sidecar:dev",
 		Controller: "localhost/gatepost-controller:dev",
+		Issuer:     "localhost/gatepost-issuer:dev",
 		Agent:      "localhost/gatepost-fastapi:dev",
 		Caller:     "localhost/gatepost-caller:dev",
 	}
 }
 
 // ImagesFromEnvironment are the local names, or those that GATEPOST_SIDECAR_IMAGE,
-// GATEPOST_CONTROLLER_IMAGE, GATEPOST_AGENT_IMAGE and GATEPOST_CALLER_IMAGE give:
-// images that were pushed for an existing cluster.
+// GATEPOST_CONTROLLER_IMAGE, GATEPOST_ISSUER_IMAGE, GATEPOST_AGENT_IMAGE and
+// GATEPOST_CALLER_IMAGE give: images that were pushed for an existing cluster.
 func ImagesFromEnvironment() Images {
 	local := LocalImages()
 	return Images{
 		Sidecar:    cmp.Or(os.Getenv("GATEPOST_SIDECAR_IMAGE"), local.Sidecar),
 		Controller: cmp.Or(os.Getenv("GATEPOST_CONTROLLER_IMAGE"), local.Controller),
+		Issuer:     cmp.Or(os.Getenv("GATEPOST_ISSUER_IMAGE"), local.Issuer),
 		Agent:      cmp.Or(os.Getenv("GATEPOST_AGENT_IMAGE"), local.Agent),
 		Caller:     cmp.Or(os.Getenv("GATEPOST_CALLER_IMAGE"), local.Caller),
 	}
@@ -57,16 +59,18 @@ func BuildImages(ctx context.Context, c *cluster.Cluster, checkout, dir string, 
 	}
 	tarballs := []string{strings.TrimSpace(string(agent))}
 
-	say("building the sidecar, the controller and the caller")
+	say("building the sidecar, the controller, the issuer and the caller")
 	bin := filepath.Join(dir, "bin") + string(filepath.Separator)
-	for _, packages := range [][]string{{"-tags", "nethttpomithttp2", "./cmd/sidecar"}, {"./cmd/controller", "./test/e2e/remote/caller"}} {
+	for _, packages := range [][]string{{"-tags", "nethttpomithttp2", "./cmd/sidecar"}, {"./cmd/controller", "./cmd/issuer", "./test/e2e/remote/caller"}} {
 		build := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", bin}, packages...)...)
 		build.Dir, build.Env = checkout, append(os.Environ(), "CGO_ENABLED=0")
 		if err := run(build); err != nil {
 			return nil, fmt.Errorf("building: %w", err)
 		}
 	}
-	for program, name := range map[string]string{"sidecar": names.Sidecar, "controller": names.Controller, "caller": names.Caller} {
+	for program, name := range map[string]string{
+		"sidecar": names.Sidecar, "controller": names.Controller, "issuer": names.Issuer, "caller": names.Caller,
+	} {
 		tarball := filepath.Join(dir, program+".tar")
 		if err := run(c.OnNode(ctx, "image", "-name", name, "-o", tarball, "-binary", bin+program)); err != nil {
 			return nil, fmt.Errorf("making image %s: %w", name, err)

@@ -196,7 +196,7 @@ func (i *Issuer) accepted(ctx context.Context) error {
 
 // RestartPod deletes one pod of the issuer and waits for its successor.
 func (i *Issuer) RestartPod(ctx context.Context) error {
-	pods, err := i.Agent.Pods(ctx, client.MatchingLabels{v1alpha1.LabelComponent: v1alpha1.ComponentIssuer})
+	pods, err := i.Pods(ctx, client.MatchingLabels{v1alpha1.LabelComponent: v1alpha1.ComponentIssuer})
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (i *Issuer) RestartPod(ctx context.Context) error {
 		return fmt.Errorf("deleting a pod of the issuer: %w", err)
 	}
 	return Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
-		now, err := i.Agent.Pods(ctx, client.MatchingLabels{v1alpha1.LabelComponent: v1alpha1.ComponentIssuer})
+		now, err := i.Pods(ctx, client.MatchingLabels{v1alpha1.LabelComponent: v1alpha1.ComponentIssuer})
 		if err != nil {
 			return err
 		}

@@ -49,10 +49,12 @@ func New(c *cluster.Cluster, images Images, checkout string) (*Stage, error) {
 func (s *Stage) Install(ctx context.Context) error {
 	sidecar, sidecarTag := repositoryAndTag(s.Images.Sidecar)
 	controller, controllerTag := repositoryAndTag(s.Images.Controller)
+	issuer, issuerTag := repositoryAndTag(s.Images.Issuer)
 	cmd := s.OnNode(ctx, "helm", "upgrade", "--install", Release, filepath.Join(s.Checkout, "charts", "gatepost"),
 		"--namespace", Namespace, "--create-namespace", "--wait", "--timeout", "3m",
 		"--set", "image.sidecar.repository="+sidecar, "--set", "image.sidecar.tag="+sidecarTag,
 		"--set", "image.controller.repository="+controller, "--set", "image.controller.tag="+controllerTag,
+		"--set", "image.issuer.repository="+issuer, "--set", "image.issuer.tag="+issuerTag,
 		"--set", "image.pullPolicy=IfNotPresent",
 		"--set", "rotation.minPrePublish=1s", "--set", "rotation.retireMargin=2s")
 	if err := run(cmd); err != nil {
