@@ -65,7 +65,7 @@ func command(now func() time.Time) *cobra.Command {
 	tokens := &cobra.Command{Use: "token", Short: "Make, read and verify tokens"}
 	tokens.AddCommand(mintCommand(now), inspectCommand(now), verifyCommand(now))
 	policies := &cobra.Command{Use: "policy", Short: "Check policies"}
-	policies.AddCommand(testCommand())
+	policies.AddCommand(testCommand(now), lintCommand(now))
 	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
 	keys.AddCommand(createCommand(now, rand.Reader))
 	root.AddCommand(tokens, policies, keys, explainCommand(now))

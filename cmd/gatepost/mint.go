@@ -58,7 +58,8 @@ private key as PEM or as a JSON Web Key.`,
 	flags.StringSliceVar(&m.audiences, "aud", nil, "audience; repeat it for several")
 	flags.Func("sub", "`subject`", once(&m.subject))
 	flags.StringArrayVar(&m.claims, "claim", nil, "name=value; a value that is JSON is taken as JSON, anything else as a string")
-	flags.DurationVar(&m.expiresIn, "expires-in", time.Minute, "time to live; negative for a token that has expired already")
+	m.expiresIn = time.Minute
+	flags.Func("expires-in", "time to live, a `duration`; negative for a token that has expired already (default 1m)", m.lifetime())
 	_ = command.MarkFlagRequired("key-file")
 	return command
 }
@@ -71,6 +72,21 @@ func once(target *string) func(string) error {
 			return errors.New("it is given twice: a token has one")
 		}
 		given, *target = true, text
+		return nil
+	}
+}
+
+// lifetime sets how long the token lives.
+func (m *mint) lifetime() func(string) error {
+	var text string
+	given := once(&text)
+	return func(value string) (err error) {
+		if err = given(value); err != nil {
+			return err
+		}
+		if m.expiresIn, err = time.ParseDuration(value); err != nil {
+			return errors.New("write a duration such as 90s, 10m or -5m")
+		}
 		return nil
 	}
 }

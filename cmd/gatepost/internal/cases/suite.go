@@ -1,4 +1,9 @@
-package main
+// Package cases judges requests against a policy, case by case, without a
+// cluster: what `gatepost policy test` does. A suite is read from a file that
+// names a policy and lists requests with what is expected of them; its Report
+// says what came of each, for people, machines, or a CI server (JUnit). The
+// judgement is policy.Decide, the sidecar's own.
+package cases
 
 import (
 	"bytes"
@@ -7,11 +12,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"gatepost.dev/gatepost/policy"
@@ -60,63 +63,6 @@ func (v *values) UnmarshalYAML(n *yaml.Node) error {
 		return nil
 	}
 	return n.Decode((*[]string)(v))
-}
-
-func testCommand() *cobra.Command {
-	var file string
-	command := &cobra.Command{
-		Use:   "test -f CASES",
-		Short: "Judge requests against a policy, without a cluster",
-		Long: `Judge the requests of a file against a policy and compare with what the file
-expects. The judgement is the sidecar's own code. Exit code 1 says that a case
-came out otherwise, 2 that a file could not be read or a policy is not valid.
-
-The file:
-  policy: policy.yaml
-  cases:
-  - name: a teacher may run an agent
-    request: {method: POST, path: /agents/a1/runs, headers: {X-Tenant-ID: t1}}
-    principal: {provider: laravel, claims: {role: teacher}}  # or {apiKey: crm}; none: no credential
-    expect: {reason: ok, rule: run}                          # with insufficient_scope also scopes: [...]`,
-		Example: "  gatepost policy test -f cases.yaml",
-		Args:    cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return judgeSuite(file, command.OutOrStdout())
-		},
-	}
-	command.Flags().StringVarP(&file, "file", "f", "", "file with the policy's name and the cases")
-	_ = command.MarkFlagRequired("file")
-	return command
-}
-
-func judgeSuite(file string, out io.Writer) error {
-	tests, err := readSuite(file)
-	if err != nil {
-		return err
-	}
-	bench, err := readPolicy(filepath.Join(filepath.Dir(file), tests.Policy))
-	if err != nil {
-		return err
-	}
-	if err := tests.fits(bench); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	failed := 0
-	for _, test := range tests.Cases {
-		got := bench.judge(test)
-		if test.isAsExpected(got) {
-			fmt.Fprintf(out, "ok    %s\n", test.Name)
-			continue
-		}
-		failed++
-		want := policy.Decision{Reason: test.Expect.Reason, Rule: test.Expect.Rule, Scopes: test.Expect.Scopes}
-		fmt.Fprintf(out, "FAIL  %s: got %s, want %s\n", test.Name, describe(got), describe(want))
-	}
-	fmt.Fprintf(out, "%d passed, %d failed\n", len(tests.Cases)-failed, failed)
-	if failed > 0 {
-		return errUnexpected
-	}
-	return nil
 }
 
 // isAsExpected compares a decision with what the case gives of one.
@@ -172,7 +118,7 @@ func describe(d policy.Decision) string {
 	return text
 }
 
-func readSuite(file string) (suite, error) {
+func read(file string) (suite, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return suite{}, fmt.Errorf("reading the cases: %w", err)
