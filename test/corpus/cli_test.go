@@ -21,16 +21,11 @@ func TestPolicyCorpusCommandLine(t *testing.T) {
 	disagreements := 0
 	for _, a := range corpus.Load(t) {
 		t.Run(a.Name, func(t *testing.T) {
-			dir := t.TempDir()
-			cases := "policy: policy.yaml\ncases:\n" + string(a.CaseList)
+			more := ""
 			if !a.Valid() {
-				cases += "- {name: any, request: {method: GET, path: /}, expect: {reason: ok}}\n"
+				more = "- {name: any, request: {method: GET, path: /}, expect: {reason: ok}}\n"
 			}
-			for name, content := range map[string]string{"policy.yaml": string(a.Policy()), "cases.yaml": cases} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			dir := writeSuite(t, a, more)
 			command := exec.CommandContext(t.Context(), gatepost, "policy", "test", "-f", "cases.yaml")
 			command.Dir = dir
 			var stdout, stderr bytes.Buffer
@@ -40,6 +35,19 @@ func TestPolicyCorpusCommandLine(t *testing.T) {
 		})
 	}
 	corpus.Figure("policy_corpus_command_line_disagreements", disagreements, "cases")
+}
+
+// writeSuite writes an archive, and more cases, as policy.yaml and cases.yaml.
+func writeSuite(t *testing.T, a *corpus.Archive, more string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	cases := "policy: policy.yaml\ncases:\n" + string(a.CaseList) + more
+	for name, content := range map[string]string{"policy.yaml": string(a.Policy()), "cases.yaml": cases} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func exitCode(err error) int {

@@ -2,11 +2,13 @@ package corpus_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -21,30 +23,41 @@ func TestMain(m *testing.M) { os.Exit(live.Main(m)) }
 
 // The built sidecar is started with the policy of every archive, and every case
 // is sent to it, byte for byte, with a token or an API key of the principal. What
-// the client gets, what the agent sees and what the metrics count must agree.
+// the client gets, what the agent sees and what the metrics count must agree, and
+// so must what `gatepost policy test` says of the case.
 func TestPolicyCorpusLiveSidecar(t *testing.T) {
 	agent := startAgent(t)
-	cases, disagreements := 0, 0
+	gatepost := live.Build(t, "gatepost")
+	cases, disagreements, judged, apart := 0, 0, 0, 0
 	for _, a := range corpus.Load(t) {
 		if !a.Valid() {
 			continue // live.Start would fail; the transcripts of cmd/sidecar show how.
 		}
 		t.Run(a.Name, func(t *testing.T) {
+			offline := policyTest(t, gatepost, a)
 			ring := newRing(t, a)
 			s := live.Start(t, live.Setup{Policy: string(a.Policy()), Keys: ring.files, Upstream: agent.address})
 			watch := newCounters(s)
 			for i := range a.Cases {
 				cases++
 				c := &a.Cases[i]
-				if problems := ask(t, s, agent, watch, ring.request(t, c), c, ring.audit); len(problems) > 0 {
+				seen, problems := ask(t, s, agent, watch, ring.request(t, c), c, ring.audit)
+				if len(problems) > 0 {
 					disagreements++
 					t.Errorf("%s: %s", c.Name, strings.Join(problems, "; "))
+				}
+				judged++
+				if said := offline[i]; said != seen {
+					apart++
+					t.Errorf("%s: policy test says %q, the sidecar %q", c.Name, said, seen)
 				}
 			}
 		})
 	}
 	corpus.Figure("policy_corpus_live_cases", cases, "cases")
 	corpus.Figure("policy_corpus_disagreements", disagreements, "cases")
+	corpus.Figure("policy_test_and_sidecar_compared", judged, "cases")
+	corpus.Figure("policy_test_and_sidecar_disagreements", apart, "cases")
 }
 
 // recorder is an agent that remembers what reached it.
@@ -77,8 +90,30 @@ func (r *recorder) take() []*http.Request {
 	return seen
 }
 
-// ask sends one case and says what is not as expected.
-func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw string, c *corpus.Case, audit bool) (problems []string) {
+// policyTest is what `gatepost policy test` says of each case of an archive: the
+// reason, and the rule that decided.
+func policyTest(t *testing.T, gatepost string, a *corpus.Archive) []string {
+	t.Helper()
+	dir := writeSuite(t, a, "")
+	command := exec.CommandContext(t.Context(), gatepost, "policy", "test", "-f", "cases.yaml", "-o", "json")
+	command.Dir = dir
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("policy test: %v\n%s", err, out)
+	}
+	var reports []struct{ Cases []struct{ Got string } }
+	if err := json.Unmarshal(out, &reports); err != nil || len(reports) != 1 || len(reports[0].Cases) != len(a.Cases) {
+		t.Fatalf("policy test says %s: %v", out, err)
+	}
+	said := make([]string, len(a.Cases))
+	for i, one := range reports[0].Cases {
+		said[i], _, _ = strings.Cut(one.Got, " for ") // the scopes are in the challenge, and held against it
+	}
+	return said
+}
+
+// ask sends one case and says what became of it, and what is not as expected.
+func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw string, c *corpus.Case, audit bool) (became string, problems []string) {
 	t.Helper()
 	status, challenge := send(t, s.Address, raw, c.Request.Method)
 	note := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -105,7 +140,11 @@ func ask(t *testing.T, s *live.Sidecar, agent *recorder, watch *counters, raw st
 	if want := c.Expect.Rule; rule != want {
 		note("by rule %q, want %q", rule, want)
 	}
-	return problems
+	_, became, _ = strings.Cut(reason, " ") // without the decision
+	if rule != "" {
+		became += " by rule " + rule
+	}
+	return became, problems
 }
 
 // offered are the scopes that a token would need; an API key cannot get more.
