@@ -17,40 +17,81 @@ import (
 // schema cannot see it.
 func TestPolicyCorpusSchema(t *testing.T) {
 	t.Parallel()
-	c := readCRD(t, "agentauthpolicies")
-	said := map[string]bool{}
+	var objects []judged
 	for _, a := range corpus.Load(t) {
-		t.Run(a.Name, func(t *testing.T) {
-			if a.Dropped != "" {
-				t.Skip(a.Dropped)
-			}
-			var policy map[string]any
-			if err := yaml.Unmarshal(a.Manifest, &policy); err != nil {
-				t.Fatal(err)
-			}
-			policy["metadata"].(map[string]any)["namespace"] = "default"
-			errs := c.admit(t.Context(), integers(policy).(map[string]any), nil)
+		if a.Dropped == "" {
+			objects = append(objects, judged{a.Name, a.Manifest, a.Errors, a.SchemaAccepts})
+		}
+	}
+	ofCluster := func(path string) bool { // a file has neither
+		return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.capture")
+	}
+	agree(t, readCRD(t, "agentauthpolicies"), objects, ofCluster)
+}
+
+// The same of issuers.
+func TestIssuerCorpusSchema(t *testing.T) {
+	t.Parallel()
+	var objects []judged
+	for _, i := range corpus.Issuers(t) {
+		objects = append(objects, judged{i.Name, i.Manifest, i.Errors, i.SchemaAccepts})
+	}
+	agree(t, readCRD(t, "tokenissuers"), objects, func(string) bool { return false })
+}
+
+// judged is an object of the corpus and what a file's reader says of it.
+type judged struct {
+	name          string
+	manifest      []byte
+	errors        []string
+	schemaAccepts bool
+}
+
+// agree holds the schema to the corpus, and the corpus to the schema: each rule
+// between fields refuses one of its objects, but for those that the corpus cannot
+// break.
+func agree(t *testing.T, c *crd, objects []judged, beyond func(path string) bool) {
+	t.Helper()
+	said := map[string]bool{}
+	for _, o := range objects {
+		t.Run(o.name, func(t *testing.T) {
+			errs := c.admit(t.Context(), integers(read(t, o.manifest)).(map[string]any), nil)
 			for message := range rulesBetween(c.structural) {
 				if slices.ContainsFunc(errs, func(err string) bool { return strings.Contains(err, message) }) {
 					said[message] = true
 				}
 			}
+			valid := len(o.errors) == 0
 			switch accepts := len(errs) == 0; {
-			case a.Valid() && !accepts:
-				t.Errorf("the schema refuses a valid policy: %s", strings.Join(errs, "\n"))
-			case !a.Valid() && accepts && !a.SchemaAccepts:
-				t.Errorf("the schema accepts what Compile refuses: %q", a.Errors)
-			case !a.Valid() && !accepts && a.SchemaAccepts:
+			case valid && !accepts:
+				t.Errorf("the schema refuses what is valid: %s", strings.Join(errs, "\n"))
+			case !valid && accepts && !o.schemaAccepts:
+				t.Errorf("the schema accepts what Compile refuses: %q", o.errors)
+			case !valid && !accepts && o.schemaAccepts:
 				t.Errorf("the archive says that a schema cannot see it, and it does: %s", strings.Join(errs, "\n"))
 			}
 		})
 	}
 	for message, path := range rulesBetween(c.structural) {
-		ofCluster := strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.capture") // a file has neither
-		if !said[message] && !ofCluster {
+		if !said[message] && !beyond(path) {
 			t.Errorf("no archive is refused by the rule of %s that says: %s", path, message)
 		}
 	}
+}
+
+// read is an object of a file as an API server gets it.
+func read(t *testing.T, manifest []byte) map[string]any {
+	t.Helper()
+	var object map[string]any
+	if err := yaml.Unmarshal(manifest, &object); err != nil {
+		t.Fatal(err)
+	}
+	object["metadata"].(map[string]any)["namespace"] = "default"
+	return object
+}
+
+func TestAPIKeysOfTheCorpusAreAdmitted(t *testing.T) {
+	t.Parallel()
 	keys := readCRD(t, "apikeys")
 	for _, a := range corpus.Load(t) {
 		for i, text := range strings.Split(string(a.APIKeys), "---\n") {

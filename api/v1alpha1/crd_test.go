@@ -90,7 +90,9 @@ func (c *crd) admit(ctx context.Context, object, old map[string]any) []string {
 	return texts
 }
 
-func plurals() []string { return []string{"signingkeys", "agentauthpolicies", "tokenissuers", "apikeys"} }
+func plurals() []string {
+	return []string{"signingkeys", "agentauthpolicies", "tokenissuers", "apikeys"}
+}
 
 // The definitions pass what an API server checks when they are installed:
 // they are structural, their defaults are valid themselves, every rule compiles,

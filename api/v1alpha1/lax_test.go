@@ -10,55 +10,67 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/test/corpus"
 )
 
-// A policy file meets no API server, so Parse must refuse what a schema refuses.
-// Policies of the corpus are edited at random, always in the same way, and given
+// A file meets no API server, so its reader must refuse what a schema refuses.
+// Objects of the corpus are edited at random, always in the same way, and given
 // to both.
 func TestAFileIsJudgedNoMoreLaxlyThanByTheSchema(t *testing.T) {
 	t.Parallel()
-	c := readCRD(t, "agentauthpolicies")
 	var seeds []map[string]any
 	for _, a := range corpus.Load(t) {
-		var policy map[string]any
-		if err := yaml.Unmarshal(a.Manifest, &policy); err != nil {
-			t.Fatal(err)
-		}
 		if a.Valid() {
-			policy["metadata"].(map[string]any)["namespace"] = "default"
-			seeds = append(seeds, policy)
+			seeds = append(seeds, read(t, a.Manifest))
 		}
 	}
+	lax := laxer(t, readCRD(t, "agentauthpolicies"), seeds, func(text []byte) error { _, err := manifest.Parse(text); return err })
+	corpus.Figure("schema_refuses_file_accepts", lax, "policies")
+}
+
+// The same of issuers.
+func TestAnIssuersFileIsJudgedNoMoreLaxlyThanByTheSchema(t *testing.T) {
+	t.Parallel()
+	var seeds []map[string]any
+	for _, i := range corpus.Issuers(t) {
+		if i.Valid() {
+			seeds = append(seeds, read(t, i.Manifest))
+		}
+	}
+	lax := laxer(t, readCRD(t, "tokenissuers"), seeds, func(text []byte) error { _, err := manifest.ParseIssuer(text); return err })
+	corpus.Figure("schema_refuses_issuer_file_accepts", lax, "issuers")
+}
+
+// laxer counts the edits that the schema refuses and parse accepts.
+func laxer(t *testing.T, c *crd, seeds []map[string]any, parse func([]byte) error) int {
+	t.Helper()
 	random := rand.New(rand.NewPCG(2026, 1122))
 	refused, lax := 0, 0
 	const tries = 1500
 	for range tries * soak() {
-		policy := integers(clone(t, seeds[random.IntN(len(seeds))])).(map[string]any)
+		object := integers(clone(t, seeds[random.IntN(len(seeds))])).(map[string]any)
 		for range 1 + random.IntN(2) {
-			policy["spec"] = edited(random, policy["spec"])
+			object["spec"] = edited(random, object["spec"])
 		}
-		text, err := json.Marshal(policy)
+		text, err := json.Marshal(object)
 		if err != nil {
 			t.Fatal(err)
 		}
-		errs := c.admit(t.Context(), policy, nil)
+		errs := c.admit(t.Context(), object, nil)
 		if len(errs) == 0 {
 			continue
 		}
 		refused++
-		if _, err := manifest.Parse(text); err == nil {
+		if parse(text) == nil {
 			lax++
-			t.Errorf("the schema refuses and Parse accepts:\n%s\n%s", text, strings.Join(errs, "\n"))
+			t.Errorf("the schema refuses and the file's reader accepts:\n%s\n%s", text, strings.Join(errs, "\n"))
 		}
 	}
 	if refused < tries/10 {
 		t.Errorf("only %d edits were refused by the schema: this tests nothing", refused)
 	}
-	corpus.Figure("schema_refuses_file_accepts", lax, "policies")
+	return lax
 }
 
 // soak is how many times longer than in CI the test runs.
@@ -117,7 +129,7 @@ func edited(random *rand.Rand, value any) any {
 	odd := []string{
 		"a", "A", "/", "/a?b", "a b", "\x01", "é", strings.Repeat("a", 300), "{x}", "*", "null", "https://a", "https://a/", "http://a", "0s", "1ms", "61s", "30h", "9000h", "5",
 		"HS256", "ES256", "RS256", "none", "GET", "TRACE", "Deny", "Allow", "Template", "Boolean", "true", "yes", "agno-v2", "Cookie", "cookie", "Authorization", "X-Gatepost-A", "x-gatepost-b",
-		"Always", "Audit", "20/s", "0/s", "20/h", "10.0.0.0/8", "Subprotocol", "refresh+jwt", "2026-01-01", "2026-01-01T00:00:00Z", "laravel", "Localhost", "CloseAfterGrace",
+		"Always", "Audit", "Session", "Password", "RefreshToken", "at+jwt", "sub", "Passthrough", "20/s", "0/s", "20/h", "10.0.0.0/8", "Subprotocol", "refresh+jwt", "2026-01-01", "2026-01-01T00:00:00Z", "laravel", "Localhost", "CloseAfterGrace",
 	}
 	return odd[random.IntN(len(odd))]
 }

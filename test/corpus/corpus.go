@@ -16,6 +16,9 @@
 // Every case that is refused has an honest twin in its archive: one that passes
 // and differs in the method, the path, the headers or the principal alone. Where
 // nothing can pass, the file "no twin" says why.
+//
+// Below issuer are TokenIssuers that everything which judges them must accept, or
+// refuse with the same words.
 package corpus
 
 import (
@@ -171,7 +174,7 @@ func (a *Archive) take(name string, data []byte) bool {
 	text := strings.TrimSpace(string(data))
 	switch name {
 	case "spec.yaml":
-		a.Manifest = manifestOf(a.Name, text)
+		a.Manifest = manifestOf("AgentAuthPolicy", a.Name, text)
 	case "apikeys.yaml":
 		a.APIKeys = []byte("---\n" + text + "\n")
 	case "cases.yaml":
@@ -192,9 +195,9 @@ func (a *Archive) take(name string, data []byte) bool {
 	return true
 }
 
-func manifestOf(name, spec string) []byte {
+func manifestOf(kind, name, spec string) []byte {
 	indented := "  " + strings.ReplaceAll(spec, "\n", "\n  ")
-	return fmt.Appendf(nil, "apiVersion: gatepost.dev/v1alpha1\nkind: AgentAuthPolicy\nmetadata: {name: %s}\nspec:\n%s\n", name, indented)
+	return fmt.Appendf(nil, "apiVersion: gatepost.dev/v1alpha1\nkind: %s\nmetadata: {name: %s}\nspec:\n%s\n", kind, name, indented)
 }
 
 // Line is the case's request line.
