@@ -3,14 +3,19 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,6 +23,7 @@ import (
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/policy"
+	"gatepost.dev/gatepost/test/fleet"
 )
 
 // issuerKey is a key that our issuers sign with, as fast as the tests' controller
@@ -157,4 +163,176 @@ func TestAnIssuerIsRunHealedAndDeleted(t *testing.T) {
 			return ""
 		})
 	}
+}
+
+// issuing is a key of our issuer, the issuer with its pods, and pods that verify.
+type issuing struct {
+	key    *v1alpha1.SigningKey
+	issuer *v1alpha1.TokenIssuer
+	fleet  *fleet.Fleet
+	pods   []*fleet.IssuerPod
+	guards []*fleet.Pod
+}
+
+func issuingWith(t *testing.T, algorithm string) issuing {
+	t.Helper()
+	ns := world.cluster.Namespace(t)
+	run := issuing{key: issuerKey(ns, algorithm), issuer: tokenIssuer(ns, "auth")}
+	run.key.Spec.Rotation.RetireAfter, run.key.Spec.MaxTokenLifetime = seconds(4), seconds(2)
+	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
+	p.Spec.JWT.Providers[0].Algorithms = []policy.Algorithm{policy.Algorithm(algorithm)}
+	for _, object := range []client.Object{run.key, run.issuer, p} {
+		create(t, object)
+	}
+	f, err := fleet.New(t.Context(), fleet.Options{Config: world.cluster.Config, Namespace: ns, Image: sidecarImage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	run.fleet = f
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if run.guards, err = f.Add(ctx, "chat", 2); err != nil {
+		t.Fatal(err)
+	}
+	if run.pods, err = f.Issuers(ctx, "auth", 2); err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// send lets each pod of the issuer sign for the guarded pods, until the test ends.
+func (run issuing) send(t *testing.T, pods ...*fleet.IssuerPod) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var sending sync.WaitGroup
+	for _, pod := range pods {
+		sending.Go(func() {
+			if err := run.fleet.Send(ctx, fleet.Traffic{Signer: pod.Signer, Policy: "chat", Lifetime: 2 * time.Second}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		stop()
+		sending.Wait()
+		counts := run.fleet.Counts()
+		if counts.Accepted == 0 || len(counts.Violations) > 0 {
+			t.Errorf("%d tokens accepted; %q", counts.Accepted, counts.Violations)
+		}
+		t.Logf("figure: issuer_rotation_valid_tokens_refused %d tokens", counts.Refused)
+		t.Logf("figure: issuer_rotation_tokens_accepted %d tokens", counts.Accepted)
+	})
+}
+
+func phases(key *v1alpha1.SigningKey) string {
+	var list []string
+	for _, one := range key.Status.Keys {
+		list = append(list, one.Phase)
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+// An old key goes only when every pod of the issuer has proved to sign with its
+// successor, and no token is refused meanwhile; the next one that is late is named.
+func TestAnIssuersKeyRotatesByProof(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{"ES256", "HS256"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			run := issuingWith(t, algorithm)
+			keyHas(t, run.key, ready, yes, v1alpha1.ReasonReady)
+			issuerHas(t, run.issuer, no, v1alpha1.ReasonTokenLifetimeTooLong, "10s is more than maxTokenLifetime of SigningKey tokens (2s)")
+			run.send(t, run.pods...)
+			first, late := run.key.Status.ActiveKeyID, run.pods[1]
+			eventually(t, func() string {
+				if late.Signer.KID() != first {
+					return "the pod does not sign with the active key"
+				}
+				return ""
+			})
+			// It goes on signing with the old key once the next one is known to all.
+			annotate(t, run.key, v1alpha1.AnnotationRotateNow, "1")
+			keyShows(t, run.key, func() string {
+				if next := published(run.key); next == "" || algorithm == "ES256" && verifiersOf(run.key, next) != "4/4 " {
+					return "the next key is not everywhere: " + verifiersOf(run.key, next)
+				}
+				return ""
+			})
+			late.Hold(true)
+			keyHas(t, run.key, rotating, yes, v1alpha1.ReasonWaitingForSigner)
+			keyShows(t, run.key, func() string {
+				message := meta.FindStatusCondition(run.key.Status.Conditions, rotating).Message
+				if !strings.Contains(message, "until these pods of TokenIssuers prove to sign with it: "+late.Name+";") {
+					return message
+				}
+				return ""
+			})
+			time.Sleep(6 * time.Second) // longer than retireAfter
+			keyShows(t, run.key, func() string { return "" })
+			if got := phases(run.key); got != "Active Retiring" || late.Signer.KID() != first {
+				t.Fatalf("keys %s while %s signs with %s", got, late.Name, late.Signer.KID())
+			}
+			late.Hold(false)
+			keyHas(t, run.key, rotating, no, v1alpha1.ReasonIdle)
+			if got := phases(run.key); got != "Active" {
+				t.Errorf("keys %s", got)
+			}
+			if second := run.key.Status.ActiveKeyID; second == first || late.Signer.KID() != second {
+				t.Errorf("%s signs with %s, active is %s", late.Name, late.Signer.KID(), second)
+			}
+		})
+	}
+}
+
+// A revoked key is out of the issuer's pods as soon as they are told, and for a
+// moment nobody signs.
+func TestARevokedKeyIsOutOfTheIssuerAtOnce(t *testing.T) {
+	t.Parallel()
+	run := issuingWith(t, "HS256")
+	keyHas(t, run.key, ready, yes, v1alpha1.ReasonReady)
+	run.send(t, run.pods...)
+	first := run.key.Status.ActiveKeyID
+	run.guards[0].Hold(true) // so that its successor has to wait
+	run.pods[1].Hold(true)
+	annotate(t, run.key, v1alpha1.AnnotationRevokeKey, first)
+	issuerHas(t, run.issuer, no, v1alpha1.ReasonTokenLifetimeTooLong, "")
+	eventually(t, func() string {
+		if kid := run.pods[0].Signer.KID(); kid != "" {
+			return "the pod signs with " + kid
+		}
+		made := loaded(t, run.issuer)
+		if made.Signer.CanSign() || !slices.Contains(made.Revoked["tokens"], first) {
+			return fmt.Sprintf("the bundle has %s, revoked %v", made.Signer.Key.KID, made.Revoked)
+		}
+		return ""
+	})
+	keyShows(t, run.key, func() string {
+		degraded := meta.FindStatusCondition(run.key.Status.Conditions, v1alpha1.ConditionDegraded)
+		if degraded.Reason != v1alpha1.ReasonVerifiersLagging || !strings.Contains(degraded.Message, run.pods[1].Name) {
+			return degraded.Reason + ": " + degraded.Message
+		}
+		if run.key.Status.LastRevocation.AcknowledgedTime != nil {
+			t.Fatalf("acknowledged, although %s signs with the key", run.pods[1].Name)
+		}
+		return ""
+	})
+	run.pods[1].Hold(false)
+	run.guards[0].Hold(false)
+	keyHas(t, run.key, ready, yes, v1alpha1.ReasonReady)
+	keyShows(t, run.key, func() string {
+		if run.key.Status.LastRevocation.AcknowledgedTime == nil {
+			return "it is not acknowledged"
+		}
+		return ""
+	})
+	eventually(t, func() string {
+		for _, pod := range run.pods {
+			if kid := pod.Signer.KID(); kid != run.key.Status.ActiveKeyID {
+				return pod.Name + " signs with " + kid
+			}
+		}
+		return ""
+	})
 }

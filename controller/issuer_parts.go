@@ -89,7 +89,9 @@ func (p *issuerParts) keepSigner(name, reason, why string) {
 }
 
 // shorten holds the tokens of a document to the SigningKey's cap, so that a cap
-// that was lowered stops neither a rotation nor a revocation.
+// that was lowered stops neither a rotation nor a revocation. No issuer makes
+// tokens for less than grant.MinTokenLifetime: with a cap below it nothing that it
+// makes is accepted, and its keys come and go all the same.
 func (p *issuerParts) shorten(doc *manifest.IssuerDocument) {
 	if p.signer == nil {
 		return
@@ -98,10 +100,11 @@ func (p *issuerParts) shorten(doc *manifest.IssuerDocument) {
 	if wanted <= most {
 		return
 	}
-	doc.Spec.TokenLifetime = &policy.Duration{Duration: most}
+	p.signer.MaxTokenLifetime = max(most, grant.MinTokenLifetime)
+	doc.Spec.TokenLifetime = &policy.Duration{Duration: p.signer.MaxTokenLifetime}
 	p.say(true, v1alpha1.ReasonTokenLifetimeTooLong,
 		"spec.tokenLifetime: %s is more than maxTokenLifetime of SigningKey %s (%s), and sidecars would refuse such tokens, so they live for %s: lower the one or raise the other",
-		wanted, p.signer.SigningKey, most, most)
+		wanted, p.signer.SigningKey, most, p.signer.MaxTokenLifetime)
 }
 
 // defaultIssuedLifetime is grant's default of tokenLifetime.
