@@ -27,6 +27,7 @@ func (c *checker) spec(s *Spec) {
 	c.grants("spec.grants", s)
 	if s.Session != nil {
 		c.session("spec.session", s.Session)
+		c.ownTokens("spec.session.providers", s)
 	}
 	if s.Clients != nil {
 		c.Count("spec.clients.credentialSelector.matchLabels", len(s.Clients.CredentialSelector.MatchLabels), 0, 16)

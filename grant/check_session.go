@@ -61,6 +61,22 @@ func (c *checker) provider(field string, p *SessionProvider) {
 	}
 }
 
+// ownTokens refuses providers that take the issuer's own tokens for sessions: a
+// visitor's or a client's token would be traded for that of a session, again and
+// again. Decide sees those that come by another way.
+func (c *checker) ownTokens(field string, s *Spec) {
+	const text = "whoever had one of the issuer's own tokens could get new ones for ever: use the key and the issuer of the system that makes the sessions"
+	for i := range s.Session.Providers {
+		p, field := &s.Session.Providers[i], bounds.At(field, i)
+		if p.SigningKeyRef != nil && p.SigningKeyRef.Name == s.SigningKeyRef.Name && p.SigningKeyRef.Name != "" {
+			c.Fail(field+".signingKeyRef", "is the issuer's own key: %s", text)
+		}
+		if slices.Contains(p.Issuers, s.Issuer) && s.Issuer != "" {
+			c.Fail(field+".issuers", "names this issuer: %s", text)
+		}
+	}
+}
+
 // inSession translates the field of a policy with one provider.
 func inSession(field string, p *SessionProvider) func(string) (string, bool) {
 	const providers, header = "spec.jwt.providers[0]", "spec.jwt.extractFrom.headers[0]"

@@ -212,6 +212,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a tab between scopes", grant.Request{Grant: grant.GrantPassword, Scope: "agents:run\tagents:run"}, grant.Principal{User: "ann"}, grant.InvalidScope},
 		{"a target of somebody else", grant.Request{Grant: grant.GrantPassword, Targets: []string{"https://chat.example.com", "https://evil.example"}}, grant.Principal{User: "ann"}, grant.InvalidTarget},
 		{"a target with a slash more", grant.Request{Grant: grant.GrantPassword, Targets: []string{"https://chat.example.com/"}}, grant.Principal{User: "ann"}, grant.InvalidTarget},
+		{"a token of this very issuer as a session", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "u", "iss": "https://auth.example.com/agents"}}, grant.InvalidGrant},
+		{"a token of this very issuer in exchange", grant.Request{Grant: grant.GrantTokenExchange}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "u", "iss": "https://auth.example.com/agents"}}, grant.InvalidRequest},
 		{"a session without a subject", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{}}, grant.InvalidGrant},
 		{"a session whose subject is a list", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": []any{"a"}}}, grant.InvalidGrant},
 		{"a session whose subject is a fraction", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": json.Number("1.5")}}, grant.InvalidGrant},

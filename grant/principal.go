@@ -163,9 +163,9 @@ func (p *Plan) fill(a *asker, g Grant, who Principal) string {
 		if g == GrantTokenExchange && !p.spec.TokenExchange.Sessions {
 			return "the session is not accepted here"
 		}
-		return p.spec.Session.fill(a, who)
+		return p.spec.Session.fill(a, who, p.spec.Issuer)
 	case fromIntrospection, fromNowhere:
-		return p.spec.Session.fill(a, who)
+		return p.spec.Session.fill(a, who, p.spec.Issuer)
 	case fromServiceAccount:
 		account := p.spec.TokenExchange.find(who.ServiceAccount[strings.LastIndexByte(who.ServiceAccount, ':')+1:])
 		if account == nil {
@@ -183,8 +183,10 @@ func (p *Plan) fill(a *asker, g Grant, who Principal) string {
 
 // fill gives an asker with a session, or without one, its subject and scopes; the
 // text says why it cannot.
-func (s *Session) fill(a *asker, who Principal) string {
+func (s *Session) fill(a *asker, who Principal, issuer string) string {
 	switch {
+	case a.source == fromProvider && who.Claims["iss"] == issuer:
+		return "a token of this issuer is no session"
 	case a.source == fromProvider && slices.Contains(s.names(), who.Provider):
 		a.subject, a.via, a.scopes = textOf(who.Claims["sub"]), who.Provider, s.scopesOf(who.Claims)
 	case a.source == fromIntrospection && s.Introspection != nil:
