@@ -10,7 +10,7 @@ import (
 
 // clusterCommands are those that ask a cluster, and inject, which may.
 func clusterCommands(now func() time.Time) []*cobra.Command {
-	return []*cobra.Command{keysCommand(now)}
+	return []*cobra.Command{keysCommand(now), statusCommand(now), injectCommand()}
 }
 
 // The names that make kubectl find this program: as a plugin, and to complete

@@ -9,13 +9,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"gatepost": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now)) },
-	})
+	gatepost := func() { os.Exit(run(asCalled(os.Args), os.Stdout, os.Stderr, time.Now)) }
+	testscript.Main(m, map[string]func(){"gatepost": gatepost, pluginName: gatepost, completionName: gatepost})
 }
 
 // The transcripts in testdata are what a person types and sees.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"terminal": terminalCommand, "narrow": narrowCommand},
+	})
 }

@@ -31,10 +31,10 @@ const (
 )
 
 // unheard is how long a controller may take to do what is asked before it is
-// thought to be down; settling is how long a status may be of before that.
+// thought to be down; settling is how long a status may still be that of before.
 const (
 	unheard  = 30 * time.Second
-	settling = 5 * time.Second
+	settling = 20 * time.Second
 )
 
 const seeController = "kubectl get pods -A -l app.kubernetes.io/name=gatepost"

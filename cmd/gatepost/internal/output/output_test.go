@@ -35,22 +35,35 @@ func TestTables(t *testing.T) {
 				"bare\n",
 		},
 		"a narrow terminal gets texts over several lines": {
-			terminal: output.Terminal{Interactive: true, Columns: 50},
+			terminal: output.Terminal{Interactive: true, Columns: 60},
 			want: "" +
 				"NAME     PHASE       AGE   WHY\n" +
 				"tokens   Active      3d    every pod has it\n" +
-				"other    Published   10s   it waits for the pods\n" +
-				"                           chat-1 and chat-2\n" +
+				"other    Published   10s   it waits for the pods chat-1 and\n" +
+				"                           chat-2\n" +
+				"bare\n",
+		},
+		"a narrower one gets them below": {
+			terminal: output.Terminal{Interactive: true, Columns: 34},
+			want: "" +
+				"NAME     PHASE       AGE\n" +
+				"tokens   Active      3d\n" +
+				"    every pod has it\n" +
+				"other    Published   10s\n" +
+				"    it waits for the pods chat-1\n" +
+				"    and chat-2\n" +
 				"bare\n",
 		},
 		"a very narrow one loses what is optional": {
-			terminal: output.Terminal{Interactive: true, Columns: 38},
+			terminal: output.Terminal{Interactive: true, Columns: 20},
 			want: "" +
-				"NAME     PHASE       WHY\n" +
-				"tokens   Active      every pod has it\n" +
-				"other    Published   it waits for the\n" +
-				"                     pods chat-1 and\n" +
-				"                     chat-2\n" +
+				"NAME     PHASE\n" +
+				"tokens   Active\n" +
+				"    every pod has it\n" +
+				"other    Published\n" +
+				"    it waits for the\n" +
+				"    pods chat-1 and\n" +
+				"    chat-2\n" +
 				"bare\n",
 		},
 		"a terminal with colour gets tones": {

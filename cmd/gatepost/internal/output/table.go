@@ -9,8 +9,15 @@ import (
 // gap is between two columns.
 const gap = 3
 
-// leastWrap is the narrowest that a column becomes.
-const leastWrap = 16
+// leastWrap is the narrowest that a column becomes; one that would have to be
+// narrower goes below its row, behind an indent.
+const (
+	leastWrap = 30
+	hang      = "    "
+)
+
+// leastSentence is the narrowest that a sentence becomes.
+const leastSentence = 16
 
 // Table is rows under headings, as kubectl prints them.
 type Table struct {
@@ -33,7 +40,7 @@ type Column struct {
 	// narrow.
 	Optional bool
 	// Wrap lets the texts of a column run over several lines where a terminal is
-	// too narrow.
+	// too narrow, and below their rows where it is narrower still.
 	Wrap bool
 }
 
@@ -68,9 +75,14 @@ func (t Table) Render(terminal Terminal) string {
 	if !t.Bare {
 		rows = append([][]Cell{t.headings()}, rows...)
 	}
-	kept, widths := t.fit(rows, terminal.Columns)
-	for _, row := range rows {
-		writeRow(&text, row, kept, widths, terminal)
+	l := t.fit(rows, terminal.Columns)
+	for i, row := range rows {
+		l.write(&text, row, terminal)
+		for _, column := range l.below {
+			if row[column].Text != "" && (i > 0 || t.Bare) {
+				text.WriteString(Sentence(row[column], hang, terminal))
+			}
+		}
 	}
 	return text.String()
 }
@@ -94,50 +106,66 @@ func (t Table) cleaned() [][]Cell {
 	return rows
 }
 
-// fit chooses the columns that are shown, and the width of each column.
-func (t Table) fit(rows [][]Cell, columns int) (kept, widths []int) {
-	widths = make([]int, len(t.Columns))
+// layout is which columns stand beside each other, which below their rows, and
+// how wide each is.
+type layout struct {
+	kept, below, widths []int
+}
+
+// fit lays the columns out for a terminal: texts that may are wrapped, then put
+// below, then optional columns are left out.
+func (t Table) fit(rows [][]Cell, columns int) layout {
+	l := layout{widths: make([]int, len(t.Columns))}
 	for i := range t.Columns {
-		kept = append(kept, i)
+		l.kept = append(l.kept, i)
 		for _, row := range rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].Text))
+			l.widths[i] = max(l.widths[i], utf8.RuneCountInString(row[i].Text))
 		}
 	}
 	if columns <= 0 {
-		return kept, widths
+		return l
 	}
 	for i := len(t.Columns) - 1; i >= 0; i-- {
-		over := total(kept, widths) - columns
-		if over > 0 && t.Columns[i].Wrap {
-			widths[i] = max(widths[i]-over, min(widths[i], leastWrap))
+		over := l.total() - columns
+		switch {
+		case over <= 0 || !t.Columns[i].Wrap:
+		case l.widths[i]-over >= leastWrap:
+			l.widths[i] -= over
+		default:
+			l.drop(i)
+			l.below = append(l.below, i)
 		}
 	}
-	for i := len(t.Columns) - 1; i >= 0 && total(kept, widths) > columns; i-- {
+	for i := len(t.Columns) - 1; i >= 0 && l.total() > columns; i-- {
 		if t.Columns[i].Optional {
-			kept = slices.DeleteFunc(kept, func(j int) bool { return j == i })
+			l.drop(i)
 		}
 	}
-	return kept, widths
+	return l
 }
 
-func total(kept, widths []int) int {
-	sum := gap * (len(kept) - 1)
-	for _, i := range kept {
-		sum += widths[i]
+func (l *layout) drop(column int) {
+	l.kept = slices.DeleteFunc(l.kept, func(i int) bool { return i == column })
+}
+
+func (l *layout) total() int {
+	sum := gap * (len(l.kept) - 1)
+	for _, i := range l.kept {
+		sum += l.widths[i]
 	}
 	return sum
 }
 
-// writeRow writes a row, on as many lines as its longest cell needs.
-func writeRow(text *strings.Builder, row []Cell, kept, widths []int, terminal Terminal) {
+// write writes a row, on as many lines as its longest cell needs.
+func (l *layout) write(text *strings.Builder, row []Cell, terminal Terminal) {
 	lines, height := make([][]string, len(row)), 1
-	for _, i := range kept {
-		lines[i] = wrap(row[i].Text, widths[i])
+	for _, i := range l.kept {
+		lines[i] = wrap(row[i].Text, l.widths[i])
 		height = max(height, len(lines[i]))
 	}
 	for n := range height {
 		pending := 0
-		for _, i := range kept {
+		for _, i := range l.kept {
 			part := ""
 			if n < len(lines[i]) {
 				part = lines[i][n]
@@ -147,7 +175,7 @@ func writeRow(text *strings.Builder, row []Cell, kept, widths []int, terminal Te
 				text.WriteString(row[i].Tone.paint(part, terminal))
 				pending = 0
 			}
-			pending += widths[i] + gap - utf8.RuneCountInString(part)
+			pending += l.widths[i] + gap - utf8.RuneCountInString(part)
 		}
 		text.WriteByte('\n')
 	}
@@ -183,7 +211,7 @@ func wrap(text string, width int) []string {
 func Sentence(text Cell, indent string, terminal Terminal) string {
 	width := 0
 	if terminal.Columns > 0 {
-		width = max(terminal.Columns-utf8.RuneCountInString(indent), leastWrap)
+		width = max(terminal.Columns-utf8.RuneCountInString(indent), leastSentence)
 	}
 	var lines strings.Builder
 	for _, line := range wrap(Clean(text.Text), width) {

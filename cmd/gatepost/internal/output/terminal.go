@@ -3,6 +3,7 @@ package output
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/term"
 )
@@ -18,7 +19,8 @@ type Terminal struct {
 	Columns, Lines int
 }
 
-// Detect looks at what is behind a writer.
+// Detect looks at what is behind a writer. COLUMNS says how wide a terminal is to
+// be taken for.
 func Detect(out io.Writer) Terminal {
 	file, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -27,6 +29,9 @@ func Detect(out io.Writer) Terminal {
 	columns, lines, err := term.GetSize(int(file.Fd()))
 	if err != nil {
 		columns, lines = 0, 0
+	}
+	if set, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && set > 0 {
+		columns = set
 	}
 	dumb := os.Getenv("TERM") == "dumb"
 	return Terminal{Interactive: !dumb, Colour: !dumb && os.Getenv("NO_COLOR") == "", Columns: columns, Lines: lines}
