@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
@@ -92,6 +95,42 @@ func (r *MintedRotations) replace(ctx context.Context, i *Issuer, minter *Minter
 	}
 	r.Keys, signs = append(r.Keys, fresh), time.Since(asked)
 	return signs, errors.Join(i.gone(ctx, old), troubles.end())
+}
+
+// MintWithoutWaiting is a rotation whose key does not wait for verifiers, with a pod
+// held back, until a valid token is refused or half a minute is over.
+func (i *Issuer) MintWithoutWaiting(ctx context.Context) (Minted, error) {
+	patch := []byte(`{"spec":{"rotation":{"waitForVerifiers":false}}}`)
+	key := &v1alpha1.SigningKey{ObjectMeta: metav1.ObjectMeta{Namespace: i.Namespace, Name: issuedKey}}
+	if err := i.API.Patch(ctx, key, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return Minted{}, fmt.Errorf("taking the wait away: %w", err)
+	}
+	pods, err := i.Pods(ctx, client.MatchingLabels{"app": AgentName})
+	if err != nil || len(pods) == 0 {
+		return Minted{}, errors.Join(errors.New("the agent has no pod"), err)
+	}
+	minter := i.minter()
+	minter.Aim = func(n int) Aim { return aimAt(pods[n%len(pods)]) }
+	minter.During(ctx, func() { err = i.hurt(ctx, minter, pods[0]) })
+	return minter.Tally(), err
+}
+
+func (i *Issuer) hurt(ctx context.Context, minter *Minter, pod corev1.Pod) error {
+	if _, err := i.signedEnough(ctx, minter, ""); err != nil {
+		return err
+	}
+	release, err := i.Hold(ctx, pod)
+	if err != nil {
+		return err
+	}
+	err = i.AskForRotation(ctx)
+	_ = Eventually(ctx, 30*time.Second, func(context.Context) error { // the tally says how it went
+		if err == nil && len(minter.Tally().Refused) == 0 {
+			return errors.New("no token has been refused")
+		}
+		return nil
+	})
+	return errors.Join(err, release())
 }
 
 // signedEnough waits until another key than the old one is the active one and has
