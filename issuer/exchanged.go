@@ -6,13 +6,6 @@ import (
 	"gatepost.dev/gatepost/token"
 )
 
-// The token types of RFC 8693 section 3.
-const (
-	typeJWT     = "urn:ietf:params:oauth:token-type:jwt"
-	typeAccess  = "urn:ietf:params:oauth:token-type:access_token"
-	typeIDToken = "urn:ietf:params:oauth:token-type:id_token"
-)
-
 // grantExchange is RFC 8693: a token of a session or of a service account for one
 // of ours.
 func (i *Issuer) grantExchange(x *exchange, asked asking) {
@@ -45,27 +38,19 @@ func exchangeTypes(body form) (issued string, refused *grant.Refusal) {
 	no := func(description string) (string, *grant.Refusal) {
 		return "", &grant.Refusal{Code: grant.InvalidRequest, Description: description}
 	}
-	switch body.get("subject_token_type") {
-	case typeJWT, typeAccess, typeIDToken:
-	case "":
+	offered := body.get("subject_token_type")
+	issued, wanted := grant.IssuedType(body.get("requested_token_type"))
+	switch {
+	case body.get("subject_token") == "" || offered == "":
 		return no("The parameters subject_token and subject_token_type are required")
-	default:
+	case !grant.TakesSubjectType(offered):
 		return no("The subject_token_type must be that of a JWT, an access token or an ID token")
-	}
-	if body.get("subject_token") == "" {
-		return no("The parameters subject_token and subject_token_type are required")
-	}
-	if body.get("actor_token") != "" || body.get("actor_token_type") != "" {
+	case body.get("actor_token") != "" || body.get("actor_token_type") != "":
 		return no("Delegation by an actor_token is not supported")
-	}
-	switch wanted := body.get("requested_token_type"); wanted {
-	case "":
-		return typeAccess, nil
-	case typeAccess, typeJWT:
-		return wanted, nil
-	default:
+	case !wanted:
 		return no("The requested_token_type must be that of an access token or a JWT")
 	}
+	return issued, nil
 }
 
 // subject finds out who the subject token stands for, or answers why nobody is
@@ -79,8 +64,7 @@ func (i *Issuer) subject(x *exchange, raw token.Raw) (grant.Principal, bool) {
 			return i.serviceAccount(x, outcome.Verified)
 		}
 	}
-	exchange := x.in.spec.TokenExchange
-	if reason != policy.IssuerMismatch || exchange == nil || !exchange.Sessions || x.in.Sessions == nil {
+	if reason != policy.IssuerMismatch || x.in.Sessions == nil {
 		i.refuseSubject(x, reason)
 		return grant.Principal{}, false
 	}

@@ -162,9 +162,10 @@ func (w *world) rotate(kid string, others []token.Key) token.Key {
 
 func (w *world) run() {
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- w.issuer.Run(ctx) }()
-	w.end = sync.OnceValue(func() error { cancel(); return <-ended })
+	var err error
+	ended := make(chan struct{})
+	go func() { defer close(ended); err = w.issuer.Run(ctx) }()
+	w.end = func() error { cancel(); <-ended; return err }
 	w.t.Cleanup(func() {
 		if err := w.end(); err != nil {
 			w.t.Errorf("running: %v", err)
@@ -172,7 +173,7 @@ func (w *world) run() {
 	})
 	w.await("the issuer is ready", func() bool {
 		select {
-		case err := <-ended:
+		case <-ended:
 			w.t.Fatalf("the issuer ended: %v", err)
 		default:
 		}

@@ -33,7 +33,7 @@ func (i *Issuer) limit(next handler) handler {
 			x.refuse(resultUnavailable, unavailable)
 		case n > maxRequests:
 			i.count(x, limitConcurrent)
-			x.refuse(resultLimited, overloaded)
+			x.refuse(resultUnavailable, overloaded)
 		default:
 			next(x)
 		}

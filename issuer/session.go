@@ -63,7 +63,7 @@ func (i *Issuer) session(x *exchange) (grant.Principal, bool) {
 	case found.inCookie && !x.in.cors.Lists(x.header()):
 		x.refuse(string(policy.OriginDenied), originDenied)
 		return grant.Principal{}, false
-	case found.asked != "":
+	case found.place == nil:
 		return i.introspect(x, found.asked)
 	}
 	return i.verify(x, found)
@@ -72,9 +72,9 @@ func (i *Issuer) session(x *exchange) (grant.Principal, bool) {
 // credential is what a request has for a session.
 type credential struct {
 	reason   policy.Reason // why there is none that can be judged; empty: there is
-	place    *bundle.Place // where the token was
+	place    *bundle.Place // where the token was; nil: it is a session that is introspected
 	raw      token.Raw     // the token
-	asked    string        // the cookie of a session that is introspected
+	asked    string        // the cookie of such a session
 	inCookie bool          // browsers add it by themselves
 }
 

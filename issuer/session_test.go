@@ -49,7 +49,7 @@ func TestSessionsGetTokens(t *testing.T) {
 		"a cookie and a header":                 {"POST", "/api/get-token", []string{"Cookie", web(nil), "Authorization", app(nil), "Origin", appOrigin}, 400, "Invalid request", `Bearer error="invalid_request"`},
 		"the cookie's token in the header":      {"POST", "/api/get-token", []string{"Authorization", "Bearer " + session(t, cookieSecret, "https://web.example", nil)}, 401, "Invalid token", `Bearer error="invalid_token"`},
 		"two cookies":                           {"POST", "/api/get-token", []string{"Cookie", web(nil) + "; " + web(nil), "Origin", appOrigin}, 400, "Invalid request", `Bearer error="invalid_request"`},
-		"a session of nobody":                   {"POST", "/api/get-token", []string{"Authorization", app(map[string]any{"sub": nil})}, 400, "the session does not say whose it is", ""},
+		"a session of nobody":                   {"POST", "/api/get-token", []string{"Authorization", app(map[string]any{"sub": nil})}, 401, "Invalid token", `Bearer error="invalid_token"`},
 		"a path that is none of ours":           {"POST", "/api/get-token/", []string{"Authorization", app(nil)}, 404, "Not found", ""},
 		"a token in the query is not looked at": {"POST", "/api/get-token?access_token=" + app(nil)[7:], nil, 401, "Not authenticated", "Bearer"},
 	} {

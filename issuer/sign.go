@@ -37,6 +37,10 @@ func (i *Issuer) refuseTicket(x *exchange, err error) {
 		return
 	}
 	x.why = refused.Description
+	if x.to != toToken && refused.Code == grant.InvalidGrant { // pages read this one
+		x.refuse(string(refused.Code), invalidToken)
+		return
+	}
 	x.refuse(string(refused.Code), oauth(refused))
 }
 

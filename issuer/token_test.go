@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatepost.dev/gatepost/apikey"
+	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -245,7 +246,7 @@ func TestTokenExchange(t *testing.T) {
 		scope   string
 	}{
 		"a session":                         {good, nil, 200, "", "u-1", "agents:run agents:read"},
-		"a session, narrowed":               {good, []string{"audience", search, "scope", "agents:read", "requested_token_type", typeJWT}, 200, "", "u-1", "agents:read"},
+		"a session, narrowed":               {good, []string{"audience", search, "scope", "agents:read", "requested_token_type", grant.TokenTypeJWT}, 200, "", "u-1", "agents:read"},
 		"a service account":                 {account(nil), nil, 200, "", "system:serviceaccount:agents:batch", "agents:batch"},
 		"one of another namespace":          {account(map[string]any{"sub": "system:serviceaccount:other:batch"}), nil, 400, "invalid_request", "", ""},
 		"another of this namespace":         {account(map[string]any{"sub": "system:serviceaccount:agents:default"}), nil, 400, "invalid_request", "", ""},
@@ -257,13 +258,13 @@ func TestTokenExchange(t *testing.T) {
 		"no JWT":                            {"abc", nil, 400, "invalid_request", "", ""},
 		"a kind of token that is not known": {good, []string{"subject_token_type", "urn:ietf:params:oauth:token-type:saml2"}, 400, "invalid_request", "", ""},
 		"a wish that cannot be fulfilled":   {good, []string{"requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"}, 400, "invalid_request", "", ""},
-		"delegation":                        {good, []string{"actor_token", good, "actor_token_type", typeJWT}, 400, "invalid_request", "", ""},
+		"delegation":                        {good, []string{"actor_token", good, "actor_token_type", grant.TokenTypeJWT}, 400, "invalid_request", "", ""},
 		"another audience":                  {good, []string{"audience", "https://evil.example"}, 400, "invalid_target", "", ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			pairs := []string{"grant_type", exchangeGrant, "subject_token", c.subject}
 			if !strings.Contains(strings.Join(c.pairs, " "), "subject_token_type") {
-				pairs = append(pairs, "subject_token_type", typeJWT)
+				pairs = append(pairs, "subject_token_type", grant.TokenTypeJWT)
 			}
 			got := w.do("POST", "/token", formOf(append(pairs, c.pairs...)...))
 			if got.status != c.status || got.get("error") != c.code {
