@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gatepost.dev/gatepost/apikey"
+	"gatepost.dev/gatepost/cmd/gatepost/internal/output"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -30,6 +31,7 @@ type creation struct {
 	expires   string
 	keyFile   string
 	manifest  string
+	format    output.Format
 }
 
 func createCommand(now func() time.Time, random io.Reader) *cobra.Command {
@@ -43,8 +45,12 @@ The key is shown once, on stdout or in the file of --key-file, and kept nowhere;
 the object holds its SHA-256. To replace a key, make a second one of another
 --name, add its value to the list spec.values of the client's object, hand the
 new key out, and remove the old value: two may be live at once. Never apply the
-second object over the first, for it has that one value alone.`,
-		Example: `  gatepost apikey create --client-id crm --scope agents:run --expires 2160h`,
+second object over the first, for it has that one value alone.
+
+With -o the object alone is written where it goes, as JSON or YAML, to be applied;
+the key needs a file of its own then.`,
+		Example: `  gatepost apikey create --client-id crm --scope agents:run --expires 2160h
+  gatepost apikey create --client-id crm -n agents --key-file crm.key -o yaml | kubectl apply -f -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return errors.New("apikey create takes no arguments: a key is made here, and never given to a program that way")
@@ -69,6 +75,7 @@ second object over the first, for it has that one value alone.`,
 	flags.StringVar(&c.expires, "expires", "", "when the key expires: a time (2027-03-01T00:00:00Z), a day (2027-03-01) or from now (2160h); default: never")
 	flags.StringVar(&c.keyFile, "key-file", "", "new file for the key; stdout then holds the object alone")
 	flags.StringVar(&c.manifest, "manifest", "", "new file for the object; stdout then holds the key alone")
+	c.format.Flag(command)
 	_ = command.MarkFlagRequired("client-id")
 	return command
 }
@@ -76,6 +83,9 @@ second object over the first, for it has that one value alone.`,
 // run makes the key. Files are written before anything is shown, so that there
 // is never an object whose key nobody has seen.
 func (c creation) run(stdout io.Writer, now time.Time, random io.Reader) error {
+	if c.format != output.Text && c.keyFile == "" && c.manifest == "" {
+		return fmt.Errorf("-o %s: stdout would hold the key beside the object: give --key-file FILE for the key", c.format)
+	}
 	key, err := apikey.Generate(random)
 	if err != nil {
 		return err
@@ -238,7 +248,7 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// yaml writes the object in the order in which people read it.
+// yaml writes the object in the order in which people read it, or as JSON.
 func (c creation) yaml(name string, spec policy.APIKeySpec) (string, error) {
 	type value struct {
 		Name      string  `yaml:"name"`
@@ -272,5 +282,9 @@ func (c creation) yaml(name string, spec policy.APIKeySpec) (string, error) {
 	if err := errors.Join(encoder.Encode(object), encoder.Close()); err != nil {
 		return "", fmt.Errorf("writing the object: %w", err)
 	}
-	return text.String(), nil
+	if c.format != output.JSON {
+		return text.String(), nil
+	}
+	asJSON, err := output.JSONOf(text.Bytes())
+	return string(asJSON), err
 }

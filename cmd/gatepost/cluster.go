@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+//go:generate go test -count=1 -run ^TestReferencePageIsCurrent$ . -args -update
+
 // clusterCommands are those that ask a cluster, and inject, which may.
 func clusterCommands(now func() time.Time) []*cobra.Command {
 	return []*cobra.Command{keysCommand(now), statusCommand(now), injectCommand()}

@@ -14,6 +14,7 @@
 package output
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,4 +111,18 @@ func encode(value any, format Format) ([]byte, error) {
 	encoder.SetIndent("", "  ")
 	err := encoder.Encode(value)
 	return []byte(text.String()), err
+}
+
+// JSONOf is a document of YAML as JSON, indented.
+func JSONOf(text []byte) ([]byte, error) {
+	compact, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("writing JSON: %w", err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, compact, "", "  "); err != nil {
+		return nil, fmt.Errorf("writing JSON: %w", err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
 }

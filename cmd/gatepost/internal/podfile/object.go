@@ -1,7 +1,6 @@
 package podfile
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -136,18 +135,4 @@ func (o Options) of(namespace string) []v1alpha1.AgentAuthPolicy {
 		policies = append(policies, *policy)
 	}
 	return policies
-}
-
-// asJSON writes YAML as JSON with an indent of two.
-func asJSON(text []byte) ([]byte, error) {
-	compact, err := kyaml.YAMLToJSON(text)
-	if err != nil {
-		return nil, fmt.Errorf("writing the manifests: %w", err)
-	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, compact, "", "  "); err != nil {
-		return nil, fmt.Errorf("writing the manifests: %w", err)
-	}
-	out.WriteByte('\n')
-	return out.Bytes(), nil
 }

@@ -24,6 +24,7 @@ import (
 	kyaml "sigs.k8s.io/yaml"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/cmd/gatepost/internal/output"
 	"gatepost.dev/gatepost/controller/inject"
 )
 
@@ -174,5 +175,5 @@ func write(root *yaml.Node, before []byte) ([]byte, error) {
 	if first := bytes.TrimSpace(before); len(first) == 0 || first[0] != '{' {
 		return text.Bytes(), nil
 	}
-	return asJSON(text.Bytes())
+	return output.JSONOf(text.Bytes())
 }
