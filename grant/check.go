@@ -54,16 +54,20 @@ func (c *checker) spec(s *Spec) {
 
 const maxReplicas = 16
 
-var issuerForm = bounds.Form{
-	Most: 512, Pattern: regexp.MustCompile(`^https?://[^\s?#@/]+(/[^\s?#/]+)*$`),
-	Hint: "is no issuer: write https://host or https://host/path, without a slash at the end, query and fragment (RFC 8414 section 2)",
+// issuerForm is made when it is needed: sidecars hold this package too, and check
+// no issuer.
+func issuerForm() bounds.Form {
+	return bounds.Form{
+		Most: 512, Pattern: regexp.MustCompile(`^https?://[^\s?#@/]+(/[^\s?#/]+)*$`),
+		Hint: "is no issuer: write https://host or https://host/path, without a slash at the end, query and fragment (RFC 8414 section 2)",
+	}
 }
 
 // issuer checks the address that is the iss of the tokens, compared byte for byte,
 // and the front of every endpoint.
 func (c *checker) issuer(field, issuer string) {
 	before := len(c.Errors)
-	c.Text(field, issuer, issuerForm)
+	c.Text(field, issuer, issuerForm())
 	if len(c.Errors) > before {
 		return
 	}

@@ -2,7 +2,6 @@ package grant
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -109,17 +108,21 @@ func (c *checker) source(field string, s *SessionSource) {
 	if policy.EqualFoldASCII(s.Header, "cookie") {
 		c.Fail(field+".header", "set cookie to the cookie's name instead")
 	}
-	c.Optional(field+".cookie", s.Cookie, cookieForm)
+	c.Optional(field+".cookie", s.Cookie, cookieForm())
 }
 
-var cookieForm = bounds.Form{Most: 128, Pattern: regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_|~-]+$"), Hint: "is no name of a cookie (RFC 6265 section 4.1.1)"}
+// cookieForm is that of a cookie's name, which is a token as a header's name is (RFC
+// 6265 section 4.1.1).
+func cookieForm() bounds.Form {
+	return bounds.Form{Most: 128, Pattern: bounds.AnyHeader.Pattern, Hint: "is no name of a cookie (RFC 6265 section 4.1.1)"}
+}
 
 func (c *checker) introspection(field string, i *Introspection) {
 	c.RemoteURL(field+".uri", i.URI, i.AllowInsecureHTTP)
 	if i.AllowInsecureHTTP {
 		c.Warn(field+".allowInsecureHTTP", "whoever is on the way to %s.uri can say who has a session", field)
 	}
-	c.Text(field+".forwardCookie", i.ForwardCookie, cookieForm)
+	c.Text(field+".forwardCookie", i.ForwardCookie, cookieForm())
 	c.Optional(field+".subject", i.Subject, bounds.Claim)
 }
 
@@ -138,7 +141,7 @@ func (c *checker) exchange(field string, s *Spec) {
 		names[i] = account.Name
 		c.Text(field+".name", account.Name, bounds.Object)
 		c.Optional(field+".audience", account.Audience, bounds.Form{Most: 2048})
-		if apiServerForm.MatchString(account.Audience) {
+		if isAPIServer(account.Audience) {
 			c.Fail(field+".audience", "%q is the API server: project a token for this issuer instead", account.Audience)
 		}
 		c.scopes(field+".scopes", account.Scopes)
@@ -146,9 +149,12 @@ func (c *checker) exchange(field string, s *Spec) {
 	c.UniqueNames(field+".serviceAccounts", names)
 }
 
-// apiServerForm are the audiences of tokens that speak to the API server: to
-// take them would be to ask for them.
-var apiServerForm = regexp.MustCompile(`^(https://)?kubernetes(\.default(\.svc(\..*)?)?)?$`)
+// isAPIServer reports the audiences of tokens that speak to the API server: to take
+// them would be to ask for them.
+func isAPIServer(audience string) bool {
+	host := strings.TrimPrefix(audience, "https://")
+	return host == "kubernetes" || host == "kubernetes.default" || host == "kubernetes.default.svc" || strings.HasPrefix(host, "kubernetes.default.svc.")
+}
 
 // origins asks for the origins of pages whose cookies speak for somebody.
 func (c *checker) origins(field string, s *Spec) {

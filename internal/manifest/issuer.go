@@ -19,8 +19,9 @@ type IssuerDocument struct {
 	APIKeys []APIKey
 }
 
-// serviceForm is the name of a Service, which an issuer's is part of.
-var serviceForm = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+// serviceForm is the name of a Service, which an issuer's is part of. Sidecars, which
+// hold this package too, never make it.
+func serviceForm() *regexp.Regexp { return regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`) }
 
 // ParseIssuer reads YAML or JSON of one or several documents: exactly one
 // TokenIssuer that compiles, and APIKeys that can be told apart. The error is as
@@ -32,7 +33,7 @@ func ParseIssuer(data []byte) (IssuerDocument, error) {
 	}
 	var doc IssuerDocument
 	head := f.bind(func(b *binder, spec *node) { b.fieldsOf(spec, &doc.Spec) })
-	f.name(head, serviceForm, "lower-case letters, digits and hyphens, the first a letter")
+	f.name(head, serviceForm(), "lower-case letters, digits and hyphens, the first a letter")
 	doc.Name, doc.Namespace, doc.Generation = head.Name, head.Namespace, head.Generation
 	doc.APIKeys = f.clients(head)
 	f.judge(func() error { _, err := grant.Compile(doc.Spec); return err }, doc.APIKeys)

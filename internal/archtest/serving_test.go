@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// sidecarModules are the modules that may be linked into the sidecar.
-var sidecarModules = []string{
+// servingModules are the modules that may be linked into what faces requests: the
+// sidecar and the issuer.
+var servingModules = []string{
 	module,
 	"github.com/beorn7/perks",
 	"github.com/cespare/xxhash/v2",
@@ -42,41 +43,52 @@ const megabyte = 1e6
 // A sidecar is paid for once per pod: 12 MB on disk and 12 MB of memory idle.
 func TestSidecarIsSmall(t *testing.T) {
 	t.Parallel()
-	binary := buildSidecar(t)
+	isSmall(t, "sidecar", 12, idleSidecar)
+}
+
+// An issuer is paid for once or twice, and holds the buckets of its throttles.
+func TestIssuerIsSmall(t *testing.T) {
+	t.Parallel()
+	isSmall(t, "issuer", 16, idleIssuer)
+}
+
+// isSmall builds a program and starts it as a person would without a cluster: its
+// binary has 12 MB at most, its memory most MB.
+func isSmall(t *testing.T, program string, most float64, arguments func(*testing.T) []string) {
+	t.Helper()
+	binary := buildProgram(t, program)
 	info, err := os.Stat(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
 	size := float64(info.Size()) / megabyte
-	t.Logf("figure: sidecar_binary %.2f MB", size)
+	t.Logf("figure: %s_binary %.2f MB", program, size)
 	if size > 12 {
-		t.Errorf("the sidecar's binary has %.2f MB, more than 12", size)
+		t.Errorf("the binary of the %s has %.2f MB, more than 12", program, size)
 	}
 	if runtime.GOOS != "linux" {
 		t.Skip("SKIPPED: resident memory is read from /proc, which only Linux has")
 	}
-	rss := idleMemory(t, binary)
-	t.Logf("figure: sidecar_idle_rss %.2f MB", rss)
-	if rss > 12 {
-		t.Errorf("the idle sidecar holds %.2f MB, more than 12", rss)
+	rss := idleMemory(t, binary, arguments(t))
+	t.Logf("figure: %s_idle_rss %.2f MB", program, rss)
+	if rss > most {
+		t.Errorf("the idle %s holds %.2f MB, more than %.0f", program, rss, most)
 	}
 }
 
-func buildSidecar(t *testing.T) string {
+func buildProgram(t *testing.T, program string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sidecar")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2", "-o", binary, "./cmd/sidecar")
+	binary := filepath.Join(t.TempDir(), program)
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2", "-o", binary, "./cmd/"+program)
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the sidecar: %v\n%s", err, out)
+		t.Fatalf("building the %s: %v\n%s", program, err, out)
 	}
 	return binary
 }
 
-// idleMemory starts the sidecar as a person would without a cluster and returns
-// its resident set in MB a few seconds after it became ready.
-func idleMemory(t *testing.T, binary string) float64 {
+func idleSidecar(t *testing.T) []string {
 	t.Helper()
 	keys := t.TempDir()
 	policy := filepath.Join(t.TempDir(), "policy.yaml")
@@ -89,21 +101,51 @@ spec:
     providers:
     - {name: local, algorithms: [HS256], secretRef: {name: agent-jwt, keys: [current]}}
 `)
+	return []string{"--policy", policy, "--keys", keys, "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9", "--admin", "127.0.0.1:0"}
+}
+
+func idleIssuer(t *testing.T) []string {
+	t.Helper()
+	keys := t.TempDir()
+	document := filepath.Join(t.TempDir(), "issuer.yaml")
+	write(t, filepath.Join(keys, "sessions", "current"), "an HMAC secret of thirty-two bytes or more")
+	write(t, filepath.Join(keys, "agent-jwt", "current"), "another secret of thirty-two bytes or more")
+	write(t, filepath.Join(keys, "agent-jwt", "current.kid"), "1-aaaaaaaaaa")
+	write(t, filepath.Join(keys, "users", "htpasswd"), "ann:$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW\n")
+	write(t, document, `apiVersion: gatepost.dev/v1alpha1
+kind: TokenIssuer
+metadata: {name: idle}
+spec:
+  issuer: http://127.0.0.1:8080
+  signingKeyRef: {name: agent-jwt}
+  audiences: [https://chat.example.com]
+  grants: [Session, Password, RefreshToken]
+  session: {providers: [{name: local, algorithms: [HS256], secretRef: {name: sessions, keys: [current]}}]}
+  password: {usersSecretRef: {name: users, key: htpasswd}}
+  legacyPasswordGrant: true
+  replicas: 1
+`)
+	return []string{"--issuer", document, "--keys", keys, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+}
+
+// idleMemory starts a program and returns its resident set in MB a few seconds
+// after it became ready.
+func idleMemory(t *testing.T, binary string, arguments []string) float64 {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	sidecar := exec.CommandContext(ctx, binary, "--policy", policy, "--keys", keys,
-		"--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9", "--admin", "127.0.0.1:0")
-	stderr, err := sidecar.StderrPipe()
+	program := exec.CommandContext(ctx, binary, arguments...)
+	stderr, err := program.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sidecar.Start(); err != nil {
+	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(); _ = sidecar.Wait() })
+	t.Cleanup(func() { stop(); _ = program.Wait() })
 	waitReady(t, adminAddress(t, bufio.NewScanner(stderr)))
 	time.Sleep(2 * time.Second) // the garbage of starting is given back by then
-	return residentMB(t, sidecar.Process.Pid)
+	return residentMB(t, program.Process.Pid)
 }
 
 var adminListening = regexp.MustCompile(`"admin":"([^"]+)"`)
@@ -121,7 +163,7 @@ func adminAddress(t *testing.T, logs *bufio.Scanner) string {
 			return match[1]
 		}
 	}
-	t.Fatalf("the sidecar ended without saying where its admin port is:\n%s", &seen)
+	t.Fatalf("the program ended without saying where its admin port is:\n%s", &seen)
 	return ""
 }
 
@@ -141,7 +183,7 @@ func waitReady(t *testing.T, admin string) {
 			return
 		}
 	}
-	t.Fatal("the sidecar did not become ready within 20 s")
+	t.Fatal("the program did not become ready within 20 s")
 }
 
 func residentMB(t *testing.T, pid int) float64 {
