@@ -68,7 +68,7 @@ func command(now func() time.Time) *cobra.Command {
 	policies.AddCommand(testCommand(now), lintCommand(now))
 	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
 	keys.AddCommand(createCommand(now, rand.Reader))
-	root.AddCommand(tokens, policies, keys, explainCommand(now))
+	root.AddCommand(tokens, policies, keys, explainCommand(now), demoCommand(rand.Reader))
 	root.AddCommand(clusterCommands(now)...)
 	nameFor(root, os.Args[0])
 	return root
