@@ -30,9 +30,6 @@ const (
 // Reasons of Ready.
 const (
 	ReasonReady = "KeyActive"
-	// ReasonNotSupportedYet also belongs to Accepted: the message names the
-	// fields that no code stands behind yet.
-	ReasonNotSupportedYet = "NotSupportedYet"
 	// ReasonUnsafeRotation: the overlap is too short for the tokens' lifetime,
 	// or prePublish is too short for verifiers to follow.
 	ReasonUnsafeRotation = "UnsafeRotation"
@@ -121,6 +118,9 @@ const (
 // Reasons of Accepted.
 const (
 	ReasonAccepted = "Accepted"
+	// ReasonNotSupportedYet: the message names the fields that no code stands behind
+	// yet.
+	ReasonNotSupportedYet = "NotSupportedYet"
 	// ReasonForwardsUnverified: accepted, and Authorization reaches the agent as
 	// received (forward: Always).
 	ReasonForwardsUnverified = "ForwardsUnverified"
