@@ -161,6 +161,13 @@ func (w *world) rotate(kid string, others []token.Key) token.Key {
 }
 
 func (w *world) run() {
+	w.t.Helper()
+	w.runUntil(func() bool { return w.issuer.health.Ready() && w.admin() != "" })
+}
+
+// runUntil runs the issuer to the end of the test and returns when it is up.
+func (w *world) runUntil(up func() bool) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
 	ended := make(chan struct{})
@@ -177,7 +184,7 @@ func (w *world) run() {
 			w.t.Fatalf("the issuer ended: %v", err)
 		default:
 		}
-		return w.issuer.health.Ready() && w.admin() != ""
+		return up()
 	})
 }
 
