@@ -12,6 +12,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +25,7 @@ import (
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/test/fleet"
+	"gatepost.dev/gatepost/token"
 )
 
 // issuerKey is a key that our issuers sign with, as fast as the tests' controller
@@ -103,6 +105,9 @@ func there(t *testing.T, object client.Object) bool {
 func TestAnIssuerIsRunHealedAndDeleted(t *testing.T) {
 	t.Parallel()
 	ns := world.cluster.Namespace(t)
+	if _, err := world.cluster.Kubectl(t.Context(), "label", "namespace", ns, "pod-security.kubernetes.io/enforce=restricted"); err != nil {
+		t.Fatal(err)
+	}
 	issuer := tokenIssuer(ns, "auth")
 	create(t, issuer)
 	issuerHas(t, issuer, no, v1alpha1.ReasonSigningKeyNotFound, "spec.signingKeyRef: there is no SigningKey tokens: create it with signer: Issuer")
@@ -120,6 +125,18 @@ func TestAnIssuerIsRunHealedAndDeleted(t *testing.T) {
 		}
 		return ""
 	})
+	var pods corev1.PodList
+	eventually(t, func() string { // under the restricted Pod Security Standard
+		if err := world.api.List(t.Context(), &pods, client.InNamespace(ns)); err != nil || len(pods.Items) != 2 {
+			return fmt.Sprintf("%d pods, %v", len(pods.Items), err)
+		}
+		return ""
+	})
+	for _, volume := range pods.Items[0].Spec.Volumes {
+		if volume.Secret == nil || volume.Secret.SecretName != "auth.gatepost-issuer" {
+			t.Errorf("the pod has the volume %s", volume.Name)
+		}
+	}
 	for _, part := range partsOf(issuer) {
 		eventually(t, func() string {
 			if !there(t, part) || !metav1.IsControlledBy(part, issuer) {
@@ -156,12 +173,12 @@ func TestAnIssuerIsRunHealedAndDeleted(t *testing.T) {
 	isNowhere(t, ns, secretOf(t, ns, "auth.gatepost-issuer").Data[v1alpha1.IssuerSignerKey])
 	remove(t, issuer)
 	for _, part := range append(partsOf(issuer), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "auth.gatepost-issuer"}}) {
-		eventually(t, func() string {
-			if there(t, part) {
-				return fmt.Sprintf("%T is still there", part)
+		// The garbage collector learns of new kinds every half minute.
+		for deadline := time.Now().Add(3 * patience); there(t, part); time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%T is still there", part)
 			}
-			return ""
-		})
+		}
 	}
 }
 
@@ -332,6 +349,137 @@ func TestARevokedKeyIsOutOfTheIssuerAtOnce(t *testing.T) {
 			if kid := pod.Signer.KID(); kid != run.key.Status.ActiveKeyID {
 				return pod.Name + " signs with " + kid
 			}
+		}
+		return ""
+	})
+}
+
+// What an issuer refers to and is not there, or is wrong, is said; what was
+// accepted last goes on, with current keys.
+func TestBadReferencesOfAnIssuerAreSaid(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	create(t, issuerKey(ns, "ES256"))
+	external := signingKey(ns, "external")
+	create(t, external)
+	issuer := tokenIssuer(ns, "auth")
+	issuer.Spec.Grants = []grant.Grant{grant.GrantPassword}
+	issuer.Spec.Clients, issuer.Spec.LegacyPasswordGrant, issuer.Spec.Replicas = nil, true, new(int32(1))
+	issuer.Spec.Password = &grant.Password{UsersSecretRef: grant.UsersSecretRef{Name: "users", Key: "htpasswd"}}
+	create(t, issuer)
+	issuerHas(t, issuer, no, v1alpha1.ReasonSecretNotFound, "there is no Secret users: create it with lines of htpasswd under htpasswd")
+	if there(t, partsOf(issuer)[0]) || loaded(t, issuer) != nil {
+		t.Error("it runs without users")
+	}
+	const good = "ada:$2y$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\n"
+	users := secretWith(ns, "users", map[string]string{"other": good})
+	create(t, users)
+	issuerHas(t, issuer, no, v1alpha1.ReasonSecretKeyNotFound, "Secret users has no key htpasswd")
+	set := func(text string) {
+		change(t, users, func(secret *corev1.Secret) { secret.StringData = map[string]string{"htpasswd": text} })
+	}
+	set(good)
+	issuerHas(t, issuer, no, v1alpha1.ReasonReplicasNotReady, "0 of 1 pods answer")
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "auth-issuer"}}
+	if !there(t, deployment) || deployment.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		t.Errorf("the Deployment replaces pods by %q", deployment.Spec.Strategy.Type)
+	}
+	if there(t, partsOf(issuer)[3]) {
+		t.Error("there is a disruption budget for one pod")
+	}
+	const secret = "plain:hunter2-hunter2"
+	set(good + secret + "\n")
+	issuerHas(t, issuer, no, v1alpha1.ReasonUsersInvalid, "line 2 of the users")
+	isNowhere(t, ns, []byte("hunter2"))
+	if made := loaded(t, issuer); made.Users == nil {
+		t.Error("the users there were are gone")
+	}
+	remove(t, users)
+	issuerHas(t, issuer, no, v1alpha1.ReasonSecretNotFound, "the users there were go on")
+
+	change(t, issuer, func(i *v1alpha1.TokenIssuer) { i.Spec.SigningKeyRef.Name = "external" })
+	issuerHas(t, issuer, no, v1alpha1.ReasonSignerIsExternal, "refer to one with signer: Issuer; there is no key to sign with yet")
+	if made := loaded(t, issuer); made.Signer.SigningKey != "tokens" {
+		t.Errorf("it signs with %s", made.Signer.SigningKey)
+	}
+	revision := loaded(t, issuer).Revision
+	annotate(t, issuerKey(ns, "ES256"), v1alpha1.AnnotationRotateNow, "1")
+	eventually(t, func() string {
+		if made := loaded(t, issuer); len(made.KIDs["tokens"]) != 2 || made.Revision <= revision {
+			return fmt.Sprintf("the bundle that goes on shows %v", made.KIDs)
+		}
+		return ""
+	})
+}
+
+// Whoever has the name of an issuer's Deployment, Service or bundle keeps it.
+func TestAWorkloadOfSomebodyElseIsNotTouched(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	create(t, issuerKey(ns, "HS256"))
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "auth-issuer"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 8443}}},
+	}
+	create(t, service)
+	create(t, secretWith(ns, "other.gatepost-issuer", map[string]string{"mine": "1"}))
+	issuer, other := tokenIssuer(ns, "auth"), tokenIssuer(ns, "other")
+	create(t, issuer)
+	create(t, other)
+	issuerHas(t, issuer, no, v1alpha1.ReasonWorkloadConflict, "Service auth-issuer: it exists and does not belong to this TokenIssuer")
+	issuerHas(t, other, no, v1alpha1.ReasonBundleConflict, "delete it or rename the issuer")
+	if !there(t, service) || service.Spec.Ports[0].Port != 8443 || len(service.Labels) > 0 {
+		t.Errorf("the Service was touched: %v", service.ObjectMeta)
+	}
+	if there(t, partsOf(other)[0]) {
+		t.Error("pods run without a bundle")
+	}
+	remove(t, service)
+	change(t, issuer, func(i *v1alpha1.TokenIssuer) { i.Annotations = map[string]string{"again": "1"} })
+	issuerHas(t, issuer, no, v1alpha1.ReasonReplicasNotReady, "")
+}
+
+// The keys of the cluster's service accounts come from the API server itself,
+// with what every service account may read.
+func TestTokensOfServiceAccountsCanBeExchanged(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	create(t, issuerKey(ns, "ES256"))
+	issuer := tokenIssuer(ns, "auth")
+	issuer.Spec.Grants = []grant.Grant{grant.GrantTokenExchange}
+	issuer.Spec.TokenExchange = &grant.TokenExchange{ServiceAccounts: []grant.ServiceAccount{{Name: "crm"}}}
+	create(t, issuer)
+	issuerHas(t, issuer, no, v1alpha1.ReasonReplicasNotReady, "")
+	made := loaded(t, issuer)
+	if made == nil || made.ServiceAccounts == nil {
+		t.Fatal("the bundle has no keys of service accounts")
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "crm"}}
+	create(t, account)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{issuer.Spec.Issuer}}}
+	if err := world.api.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	raw, reason := token.Extract([]string{request.Status.Token}, "", 0)
+	outcome := made.ServiceAccounts.Verify(t.Context(), raw, time.Now())
+	if reason != "" || !outcome.Verified.Valid() {
+		t.Errorf("a token of the cluster is refused: %s %s", reason, outcome.Reason)
+	}
+}
+
+// A key that nobody signs with yet rotates all the same.
+func TestAKeyOfNoIssuerRotates(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	key := issuerKey(ns, "EdDSA")
+	key.Spec.Rotation.RetireAfter, key.Spec.MaxTokenLifetime = seconds(14), seconds(2)
+	create(t, key)
+	keyHas(t, key, ready, yes, v1alpha1.ReasonReady)
+	first := key.Status.ActiveKeyID
+	annotate(t, key, v1alpha1.AnnotationRotateNow, "1")
+	keyShows(t, key, func() string {
+		if key.Status.ActiveKeyID == first || phases(key) != "Active" {
+			return phases(key)
 		}
 		return ""
 	})

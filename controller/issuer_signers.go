@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/controller/rollcall"
@@ -14,12 +15,17 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
+// issuing is what the issuers of a namespace have to do with one SigningKey.
+type issuing struct {
+	bundles  []types.NamespacedName // of those that sign, show keys or verify
+	carriers []carrier
+	signers  []keyring.Signer // the pods that sign, with the keys that they proved
+}
+
 // readIssuers finds the issuers of the namespace that sign with the SigningKey,
-// show its keys or verify with them: their bundles, and what their pods proved to
-// sign with.
-func (r *keyReconciler) readIssuers(ctx context.Context, key *v1alpha1.SigningKey, issuers []v1alpha1.TokenIssuer, pods []corev1.Pod) ([]carrier, []keyring.Signer, error) {
-	var carriers []carrier
-	var signers []keyring.Signer
+// show its keys or verify with them.
+func (r *keyReconciler) readIssuers(ctx context.Context, key *v1alpha1.SigningKey, issuers []v1alpha1.TokenIssuer, pods []corev1.Pod) (issuing, error) {
+	var all issuing
 	for i := range issuers {
 		issuer := &issuers[i]
 		report := r.switchboard.roll.Report(issuerKey(issuer))
@@ -29,22 +35,23 @@ func (r *keyReconciler) readIssuers(ctx context.Context, key *v1alpha1.SigningKe
 		bundle := issuerKey(issuer)
 		secret, err := liveSecret(ctx, r.client, bundle.Namespace, bundle.Name)
 		if err != nil {
-			return nil, nil, err
+			return all, err
 		}
 		if secret == nil || foreign(secret, issuer) {
 			continue
 		}
 		had := readIssuerBundle(secret)
 		r.switchboard.nudger.overlay(bundle, pods)
-		signers = append(signers, signersOf(issuer, key.Name, had, report, pods)...)
+		all.signers = append(all.signers, signersOf(issuer, key.Name, had, report, pods)...)
+		all.bundles = append(all.bundles, bundle)
 		if found, carries := issuerCarrier(issuer, key, had, report); carries {
 			found.name = bundle.Name
 			found.attend(pods)
-			carriers = append(carriers, found)
+			all.carriers = append(all.carriers, found)
 		}
 	}
-	slices.SortFunc(signers, func(a, b keyring.Signer) int { return cmp.Compare(a.Name, b.Name) })
-	return carriers, signers, nil
+	slices.SortFunc(all.signers, func(a, b keyring.Signer) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
 // mayUse reports whether an issuer's bundle may hold keys of a SigningKey, or its
@@ -116,7 +123,7 @@ func expectedOfIssuer(issuer *v1alpha1.TokenIssuer, key string) bool {
 // else since.
 func (w keyWorld) stillSign(kid string) []string {
 	var names []string
-	for _, signer := range w.signers {
+	for _, signer := range w.issuing.signers {
 		if signer.KID == kid {
 			names = append(names, signer.Name)
 		}

@@ -105,7 +105,7 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 	}
 	planner := keyring.Planner{NewKey: r.newKey(view.spec.Algorithm), Rand: r.random}
 	seen := w.observations(view)
-	seen.Signers = w.signers
+	seen.Signers = w.issuing.signers
 	plan, err := planner.Plan(view.spec, w.state, seen, w.now)
 	if err != nil {
 		return view, err
@@ -125,8 +125,12 @@ func (r *keyReconciler) advance(ctx context.Context, w keyWorld) (keyView, error
 	return view, err
 }
 
-// hasten has the bundles written at once if the plan is no planned rotation.
+// hasten has the bundles written at once if the plan is no planned rotation, and
+// those of issuers always: one may go on with a spec that no watch knows of.
 func (r *keyReconciler) hasten(w keyWorld, plan keyring.Result) {
+	for _, bundle := range w.issuing.bundles {
+		r.switchboard.wake(0, bundle)
+	}
 	for _, e := range plan.Events {
 		switch e.Kind {
 		case keyring.EventRevoked, keyring.EventImported, keyring.EventAdopted:

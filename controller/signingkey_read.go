@@ -28,7 +28,7 @@ type keyWorld struct {
 	imported *corev1.Secret // nil: there is none, or none is asked for
 	carriers []carrier
 	orphans  orphans
-	signers  []keyring.Signer // pods of our issuers
+	issuing  issuing
 	skew     time.Duration
 	margin   time.Duration // how long nobody may have watched without a doubt
 	strict   bool          // keys come and go by proof (waitForVerifiers)
@@ -76,8 +76,8 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 	if world.carriers, world.orphans, err = r.readCarriers(ctx, key, policies.Items, pods.Items); err != nil {
 		return world, err
 	}
-	issuing, signers, err := r.readIssuers(ctx, key, issuers.Items, pods.Items)
-	world.carriers, world.signers = append(world.carriers, issuing...), signers
+	world.issuing, err = r.readIssuers(ctx, key, issuers.Items, pods.Items)
+	world.carriers = append(world.carriers, world.issuing.carriers...)
 	world.peopled = world.memo.peopledSince(world.tallied() > 0, world.now)
 	return world, err
 }
