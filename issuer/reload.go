@@ -3,11 +3,13 @@ package issuer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/filewatch"
+	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -76,6 +78,9 @@ func (i *Issuer) load() (*site, error) {
 		options.InForce = before.Facts
 	}
 	loaded, err := bundle.LoadIssuer(i.source(files), options)
+	if _, ok := errors.AsType[manifest.Errors](err); ok && !i.config.InPod() {
+		err = fmt.Errorf("reading %s: %w", i.config.DocumentFile, err)
+	}
 	if err != nil {
 		return nil, err
 	}

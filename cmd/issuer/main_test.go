@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gatepost.dev/gatepost/issuer"
+)
+
+// TestMain makes the real main the command issuer of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"issuer": main})
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PUBLIC", freeAddress(t))
+			env.Setenv("ADMIN", freeAddress(t))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"await": await,
+		},
+	})
+}
+
+// freeAddress is a loopback address at which nobody listened a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// await METHOD URL [status] waits until the address answers with the status.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	want := http.StatusText(http.StatusOK)
+	if len(args) > 2 {
+		want = args[2]
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		request, err := http.NewRequest(args[0], args[1], nil) //nolint:noctx // a script has no context
+		ts.Check(err)
+		res, err := http.DefaultClient.Do(request)
+		if err != nil {
+			continue
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if http.StatusText(res.StatusCode) == want {
+			return
+		}
+	}
+	ts.Fatalf("%s did not answer %q within 20 s", args[1], want)
+}
+
+// The exit codes are API.
+func TestExitCodes(t *testing.T) {
+	none := t.TempDir() + "/none"
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"version":                     {[]string{"version"}, 0},
+		"help":                        {[]string{"--help"}, 0},
+		"an unknown flag":             {[]string{"--nonsense"}, 2},
+		"no document":                 {[]string{"--issuer", none, "--keys", none, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, 2},
+		"an address without a colon":  {[]string{"--listen", "28480"}, 2},
+		"draining what does not run":  {[]string{"drain", "--admin", "127.0.0.1:1"}, 1},
+		"an unknown flag of draining": {[]string{"drain", "--nonsense"}, 2},
+	} {
+		var out, errs bytes.Buffer
+		if got := run(t.Context(), c.args, &out, &errs); got != c.want {
+			t.Errorf("%s: %d, want %d\n%s", name, got, c.want, &errs)
+		}
+	}
+	for err, want := range map[error]int{
+		nil:                                     0,
+		errors.New("serving"):                   1,
+		fmt.Errorf("listening: %w", errInUse()): 1,
+		fmt.Errorf("at first: %w", issuer.ErrNotLoaded): 2,
+	} {
+		if got := ended(err, &bytes.Buffer{}); got != want {
+			t.Errorf("%v: %d, want %d", err, got, want)
+		}
+	}
+}
+
+func errInUse() error { return syscall.EADDRINUSE }
