@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"regexp"
 	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
@@ -57,39 +57,56 @@ type hash struct {
 	nobodys bool // a dummy
 }
 
-var (
-	bcryptForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
-	argon2Form = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,9}),p=([1-9][0-9]{0,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$`)
-)
+// errForm is about what is neither bcrypt nor argon2id. The forms are read by hand:
+// this package is linked into sidecars too, and a regular expression would cost each of
+// them memory at its start.
+const errForm errLine = "has no hash by bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$): write it with htpasswd -B -C 12"
 
 func parseHash(text string) (hash, error) {
 	if len(text) > maxHashText {
 		return hash{}, errLine("has more after the colon than a hash")
 	}
-	if match := bcryptForm.FindStringSubmatch(text); match != nil {
-		return parseBcrypt(text, match[1])
+	if cost, ok := bcryptCost(text); ok {
+		return parseBcrypt(text, cost)
 	}
-	if match := argon2Form.FindStringSubmatch(text); match != nil {
-		return parseArgon2(text, [5]string(match[1:]))
+	if fields := strings.Split(text, "$"); len(fields) == 6 && strings.HasPrefix(text, "$argon2id$v=19$") {
+		return parseArgon2(text, [3]string(fields[3:]))
 	}
-	return hash{}, errLine("has no hash by bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$): write it with htpasswd -B -C 12")
+	return hash{}, errForm
 }
 
-func parseBcrypt(text, costText string) (hash, error) {
-	cost, err := strconv.Atoi(costText)
-	if err != nil || cost < minCost || cost > maxCost {
+// bcryptCost is the cost in a text of the form of bcrypt: $2b$, two digits, $, and 53
+// digits of its base64.
+func bcryptCost(text string) (cost int, ok bool) {
+	const length = len("$2b$12$") + 53
+	if len(text) != length || text[:2] != "$2" || !strings.Contains("aby", text[2:3]) || text[3] != '$' || text[6] != '$' {
+		return 0, false
+	}
+	for i := len("$2b$12$"); i < length; i++ {
+		if c := text[i]; !isDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '/' {
+			return 0, false
+		}
+	}
+	return int(text[4]-'0')*10 + int(text[5]-'0'), isDigit(text[4]) && isDigit(text[5])
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func parseBcrypt(text string, cost int) (hash, error) {
+	if cost < minCost || cost > maxCost {
 		return hash{}, fmt.Errorf("has bcrypt with cost %d; %d to %d are taken: write it with htpasswd -B -C 12", cost, minCost, maxCost)
 	}
 	return hash{kind: kind{cost: cost}, text: text}, nil
 }
 
-func parseArgon2(text string, fields [5]string) (hash, error) {
-	of, err := argon2Kind(fields)
+// parseArgon2 reads parameters, salt and digest.
+func parseArgon2(text string, fields [3]string) (hash, error) {
+	of, err := argon2Kind(fields[0])
 	if err != nil {
 		return hash{}, err
 	}
-	salt, errSalt := base64.RawStdEncoding.Strict().DecodeString(fields[3])
-	digest, errDigest := base64.RawStdEncoding.Strict().DecodeString(fields[4])
+	salt, errSalt := decode(fields[1])
+	digest, errDigest := decode(fields[2])
 	if errSalt != nil || errDigest != nil {
 		return hash{}, errLine("has a salt or a digest that is no base64 without padding")
 	}
@@ -101,16 +118,32 @@ func parseArgon2(text string, fields [5]string) (hash, error) {
 	return hash{kind: of, text: text, salt: salt, digest: digest}, nil
 }
 
-// argon2Kind reads m, t and p.
-func argon2Kind(fields [5]string) (kind, error) {
+// decode reads base64 of one spelling: the decoder would pass over line ends.
+func decode(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, errForm
+	}
+	return base64.RawStdEncoding.Strict().DecodeString(text)
+}
+
+// argon2Kind reads m, t and p, in this order and of one spelling.
+func argon2Kind(text string) (kind, error) {
+	parameters := strings.Split(text, ",")
+	if len(parameters) != 3 {
+		return kind{}, errForm
+	}
 	var numbers [3]int
 	for i, what := range []struct {
 		name      string
 		low, high int
-	}{{"m", minMemory, maxMemory}, {"t", 1, maxWork / minMemory}, {"p", 1, maxThreads}} {
-		n, err := strconv.Atoi(fields[i])
-		if err != nil || n < what.low || n > what.high {
-			return kind{}, fmt.Errorf("has argon2id with %s=%s; %d to %d are taken", what.name, fields[i], what.low, what.high)
+	}{{"m=", minMemory, maxMemory}, {"t=", 1, maxWork / minMemory}, {"p=", 1, maxThreads}} {
+		number, found := strings.CutPrefix(parameters[i], what.name)
+		n, err := strconv.Atoi(number)
+		if !found || err != nil || strconv.Itoa(n) != number {
+			return kind{}, errForm
+		}
+		if n < what.low || n > what.high {
+			return kind{}, fmt.Errorf("has argon2id with %s%d; %d to %d are taken", what.name, n, what.low, what.high)
 		}
 		numbers[i] = n
 	}
