@@ -1,10 +1,6 @@
 package policy_test
 
 import (
-	"errors"
-	"reflect"
-	"slices"
-	"strings"
 	"testing"
 
 	"gatepost.dev/gatepost/policy"
@@ -60,62 +56,25 @@ trustedProxies: [10.0.0.0/8]
 allowOptOut: true
 `
 
-func TestCompileKeepsEveryBoundOfTheMarkers(t *testing.T) {
-	spec := parse(t, full)
-	broken := 0
-	for _, p := range markers.Places(t, spec, ".") {
-		for _, marker := range p.Markers {
-			for _, edit := range markers.Breaking(marker) {
-				s := *spec.DeepCopy()
-				field := p.Path + edit.Below
-				if !edit.Apply(p.Reach(reflect.ValueOf(&s).Elem())) {
-					continue
-				}
-				broken++
-				t.Run(field+" "+marker, func(t *testing.T) {
-					_, err := policy.Compile(s)
-					var errs policy.Errors
-					errors.As(err, &errs)
-					if !slices.ContainsFunc(errs, func(e policy.FieldError) bool { return strings.HasPrefix(e.Field, field) }) {
-						t.Errorf("Compile = %v, want an error of %s", err, field)
-					}
-				})
-			}
-		}
+func subject(t *testing.T) markers.Subject[policy.Spec] {
+	t.Helper()
+	return markers.Subject[policy.Spec]{
+		Specs: []policy.Spec{parse(t, full)}, Copy: (*policy.Spec).DeepCopy, Folders: []string{"."},
+		Compile: func(s policy.Spec) (policy.Spec, error) {
+			compiled, err := policy.Compile(s)
+			return compiled.Spec(), err
+		},
 	}
-	if broken < 250 {
+}
+
+func TestCompileKeepsEveryBoundOfTheMarkers(t *testing.T) {
+	if broken := subject(t).KeepsEveryBound(t); broken < 250 {
 		t.Errorf("only %d bounds were broken: the markers are not read", broken)
 	}
 }
 
 func TestCompileFillsInEveryDefaultOfTheMarkers(t *testing.T) {
-	spec := parse(t, full)
-	tested := map[string]bool{}
-	for _, p := range markers.Places(t, spec, ".") {
-		for _, marker := range p.Markers {
-			want, ok := strings.CutPrefix(marker, "default=")
-			if !ok {
-				continue
-			}
-			s := *spec.DeepCopy()
-			p.Reach(reflect.ValueOf(&s).Elem()).SetZero()
-			compiled, err := policy.Compile(s)
-			if err != nil {
-				continue // A default that makes another field wrong; the field is there elsewhere.
-			}
-			tested[p.Name] = true
-			out := compiled.Spec()
-			if got := markers.Show(p.Reach(reflect.ValueOf(&out).Elem())); got != strings.Trim(want, `"`) {
-				t.Errorf("%s = %s by default, the schema says %s", p.Path, got, want)
-			}
-		}
-	}
-	for name, own := range markers.Of(t, ".") {
-		if slices.ContainsFunc(own, func(m string) bool { return strings.HasPrefix(m, "default=") }) && !tested[name] {
-			t.Errorf("the default of %s was not tried: put the field into the full spec", name)
-		}
-	}
-	if len(tested) < 20 {
-		t.Errorf("only %d defaults were tried: the markers are not read", len(tested))
+	if tried := subject(t).FillsInEveryDefault(t); tried < 20 {
+		t.Errorf("only %d defaults were tried: the markers are not read", tried)
 	}
 }
