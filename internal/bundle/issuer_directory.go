@@ -49,7 +49,7 @@ func (d issuerDirectory) users(ref grant.UsersSecretRef) ([]byte, error) {
 	}
 	data, ok := d.files[path.Join(ref.Name, ref.Key)]
 	if !ok {
-		return nil, fmt.Errorf("no users found: create %s with lines of htpasswd -B, or name a file with --users", path.Join(d.label, ref.Name, ref.Key))
+		return nil, fmt.Errorf("no users found: create %s with lines of htpasswd -nB -C 12, or name a file with --users", path.Join(d.label, ref.Name, ref.Key))
 	}
 	return data, nil
 }

@@ -16,8 +16,8 @@ type LoginLimits struct {
 // and hold a program back after 16 wrong passwords.
 func DefaultLoginLimits() LoginLimits {
 	return LoginLimits{
-		UserAndSource: Limit{Every: 15 * time.Second, Burst: 8},
-		Source:        Limit{Every: 10 * time.Second, Burst: 16},
+		UserAndSource: Limit{Every: 30 * time.Second, Burst: 8},
+		Source:        Limit{Every: 20 * time.Second, Burst: 16},
 		All:           Limit{Every: 200 * time.Millisecond, Burst: 256},
 	}
 }

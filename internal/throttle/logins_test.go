@@ -124,8 +124,8 @@ func TestRefusedAttemptsCostNothing(t *testing.T) {
 		t.Errorf("%d attempts are left to the source, want 8: those refused for one user cost it some", left)
 	}
 	for i := range 3 { // and one comes back after its time
-		if _, wait := l.Admit("ada", address(1), now.Add(time.Duration(i+1)*15*time.Second)); wait != 0 {
-			t.Errorf("held back for %v after %d times 15 s", wait, i+1)
+		if _, wait := l.Admit("ada", address(1), now.Add(time.Duration(i+1)*30*time.Second)); wait != 0 {
+			t.Errorf("held back for %v after %d times 30 s", wait, i+1)
 		}
 	}
 }
