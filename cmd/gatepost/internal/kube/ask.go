@@ -13,10 +13,10 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 )
@@ -142,7 +142,7 @@ func (c *Cluster) dial(pod *corev1.Pod) (httpstream.Connection, error) {
 		return nil, err
 	}
 	address := clients.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
-	first, err := portforward.NewSPDYOverWebsocketDialer(address, c.Config)
+	first, err := portforward.NewSPDYOverWebsocketDialerForStreaming(address, c.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +150,8 @@ func (c *Cluster) dial(pod *corev1.Pod) (httpstream.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	second := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, address)
-	dialer := portforward.NewFallbackDialer(first, second, func(err error) bool {
+	second := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, address)
+	dialer := portforward.NewFallbackDialerForStreaming(first, second, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	connection, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
