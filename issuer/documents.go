@@ -56,13 +56,8 @@ func authMethods(plan *grant.Plan) []string {
 	if plan.Spec().Clients != nil {
 		methods = append(methods, "client_secret_basic", "client_secret_post")
 	}
-	for _, open := range []grant.Grant{grant.GrantPassword, grant.GrantTokenExchange} {
-		if plan.Offers(open) {
-			return append(methods, "none")
-		}
-	}
-	if methods == nil {
-		return []string{"none"}
+	if methods == nil || plan.Offers(grant.GrantPassword) || plan.Offers(grant.GrantTokenExchange) {
+		methods = append(methods, "none")
 	}
 	return methods
 }

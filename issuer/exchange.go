@@ -75,7 +75,7 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	n, err := w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p) //nolint:gosec // JSON of our own, and never taken for a page: nosniff
 	w.bytes += int64(n)
 	return n, err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -142,19 +143,10 @@ func (i *Issuer) introspect(x *exchange, value string) (grant.Principal, bool) {
 // withoutURL is an error's text without the address that was asked, which may
 // hold a secret of its own.
 func withoutURL(err error) string {
-	type wrapper interface{ Unwrap() error }
-	text := err.Error()
-	for cause := err; cause != nil; {
-		next, ok := cause.(wrapper) //nolint:errorlint // each layer is looked at
-		if !ok {
-			break
-		}
-		cause = next.Unwrap()
-		if cause != nil {
-			text = cause.Error()
-		}
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		return asked.Err.Error()
 	}
-	return text
+	return err.Error()
 }
 
 // expiryIn is the member exp of a session (RFC 7662 section 2.2); zero without one

@@ -196,7 +196,7 @@ func TestRequestsUnderWayAreAnsweredAtTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || response.StatusCode != 200 {
+	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", response, err)
 	}
 	response.Body.Close()

@@ -50,7 +50,7 @@ func (i *Issuer) Run(ctx context.Context) error {
 		_ = public.Close() // it was only just opened
 		return err
 	}
-	i.log.Info("listening", "public", public.Addr().String(), "admin", private[0].Addr().String())
+	i.log.InfoContext(ctx, "listening", "public", public.Addr().String(), "admin", private[0].Addr().String())
 	return i.serveUntil(ctx, public, private)
 }
 
@@ -99,7 +99,7 @@ func (i *Issuer) serveUntil(ctx context.Context, public net.Listener, private []
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	i.drain(server)
+	i.drain(server) //nolint:contextcheck // ctx has ended: that is why
 	cancel()
 	_ = admin.Close() // nobody is owed an answer there
 	group.Wait()

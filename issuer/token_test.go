@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -227,9 +228,7 @@ func TestTokenExchange(t *testing.T) {
 			"iss": "https://kubernetes.default.svc", "sub": "system:serviceaccount:agents:batch", "aud": []string{w.url}, "exp": time.Now().Unix() + 3600,
 			"kubernetes.io": map[string]any{"namespace": "agents"},
 		}
-		for name, value := range change {
-			claims[name] = value
-		}
+		maps.Copy(claims, change)
 		text, err := token.Mint(w.cluster, nil, claims)
 		if err != nil {
 			t.Fatal(err)

@@ -55,7 +55,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		want = args[2]
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		request, err := http.NewRequest(args[0], args[1], nil) //nolint:noctx // a script has no context
+		request, err := http.NewRequest(args[0], args[1], nil)
 		ts.Check(err)
 		res, err := http.DefaultClient.Do(request)
 		if err != nil {

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -15,12 +14,6 @@ import (
 )
 
 func isSecretAlgorithm(alg string) bool { return strings.HasPrefix(alg, "HS") }
-
-// accepts reports whether the verifier finds a text to be a good token.
-func accepts(v *token.Verifier, text string, now time.Time) bool {
-	raw, reason := token.Extract([]string{text}, "", 0)
-	return reason == "" && v.Verify(context.Background(), raw, now).Reason == policy.OK
-}
 
 // takeSessions finds the keys of the session providers and where their tokens
 // are.
