@@ -22,8 +22,8 @@ ARG VERSION=dev
 ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -buildvcs=false -mod=readonly"
 RUN export GOOS=${TARGETOS} GOARCH=${TARGETARCH}; \
     ldflags="-s -w -buildid= -X main.version=${VERSION}"; \
-    go build -o /out/ -ldflags "$ldflags" -tags nethttpomithttp2 ./cmd/sidecar && \
-    go build -o /out/ -ldflags "$ldflags" ./cmd/controller ./cmd/issuer
+    go build -o /out/ -ldflags "$ldflags" -tags nethttpomithttp2 ./cmd/sidecar ./cmd/issuer && \
+    go build -o /out/ -ldflags "$ldflags" ./cmd/controller
 
 # The sidecar runs as a user of its own in every agent's pod; remote key sets
 # need the certificates.

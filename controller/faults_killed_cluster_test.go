@@ -49,12 +49,23 @@ type story struct {
 	reads  int // at how many reads CI kills
 }
 
-// stories are the three ways in which keys follow each other.
+// stories are the ways in which keys follow each other.
 func stories() map[string]story {
 	return map[string]story{
 		"rotation": {
 			key:   loopKey,
 			lanes: 8, reads: 6,
+			begins: func(t *testing.T, run *lane) {
+				annotate(t, run.key, v1alpha1.AnnotationRotateNow, rand.Text())
+			},
+		},
+		"issuer": {
+			key: func(namespace string) *v1alpha1.SigningKey {
+				key := loopKey(namespace)
+				key.Spec.Signer, key.Spec.ExportTo = v1alpha1.SignerIssuer, nil
+				return key
+			},
+			lanes: 4, reads: 3,
 			begins: func(t *testing.T, run *lane) {
 				annotate(t, run.key, v1alpha1.AnnotationRotateNow, rand.Text())
 			},
@@ -206,6 +217,9 @@ func newLane(t *testing.T, s story) *lane {
 		create(t, p)
 		run.policies = append(run.policies, p)
 	}
+	if run.key.Spec.Signer == v1alpha1.SignerIssuer {
+		create(t, tokenIssuer(ns, "auth"))
+	}
 	run.guard(t)
 	run.settle(t, "at first", "", 2)
 	return run
@@ -240,6 +254,17 @@ func (run *lane) guard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if run.key.Spec.Signer == v1alpha1.SignerIssuer {
+		pods, err := f.Issuers(limited, "auth", 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pod := range pods {
+			run.signer = pod.Signer
+			run.send(ctx, t, &sending, pod.Signer)
+		}
+		return
+	}
 	if run.key.Spec.ExportTo == nil {
 		return
 	}
@@ -248,9 +273,14 @@ func (run *lane) guard(t *testing.T) {
 		t.Fatal(err)
 	}
 	run.signer = signer
+	run.send(ctx, t, &sending, signer)
+}
+
+// send lets a signer sign for the pods of each policy.
+func (run *lane) send(ctx context.Context, t *testing.T, sending *sync.WaitGroup, signer *fleet.Signer) {
 	for _, p := range run.policies {
 		sending.Go(func() {
-			if err := f.Send(ctx, fleet.Traffic{Signer: signer, Policy: p.Name, Every: 200 * time.Millisecond}); err != nil {
+			if err := run.fleet.Send(ctx, fleet.Traffic{Signer: signer, Policy: p.Name, Every: 200 * time.Millisecond}); err != nil {
 				t.Error(err)
 			}
 		})

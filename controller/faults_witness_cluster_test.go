@@ -121,6 +121,8 @@ func (w *witness) see(event watch.Event) {
 		w.seeBundle(secret, mine)
 	case w.key.Spec.ExportTo != nil && secret.Name == w.key.Spec.ExportTo.SecretName:
 		w.seeExport(string(secret.Data[v1alpha1.ExportCurrentKID]), mine)
+	case w.key.Spec.Signer == v1alpha1.SignerIssuer && strings.HasSuffix(secret.Name, v1alpha1.IssuerSuffix):
+		w.seeSigner(secret, mine)
 	}
 	close(w.changed)
 	w.changed = make(chan struct{})
@@ -181,7 +183,7 @@ func (w *witness) compareKey(key keyring.Key, after *keyring.State, at time.Time
 		return
 	}
 	now := after.Keys[i]
-	if key.Retiring.IsZero() && !now.Retiring.IsZero() && w.key.Spec.ExportTo != nil && w.export == key.KID {
+	if key.Retiring.IsZero() && !now.Retiring.IsZero() && w.hands() && w.export == key.KID {
 		w.finding("the countdown of %s began while signers were given it", key.KID)
 	}
 	if key.Phase == keyring.Active && now.Phase == keyring.Published {
@@ -233,6 +235,24 @@ func (w *witness) seeExport(kid string, mine bool) {
 	}
 }
 
+// seeSigner takes what an issuer signs with for what is given to signers.
+func (w *witness) seeSigner(secret *corev1.Secret, mine bool) {
+	if len(secret.Data) == 0 {
+		return // it is made empty first
+	}
+	signer, err := keyring.ParseSigner(secret.Data[v1alpha1.IssuerSignerKey])
+	if err != nil && !mine {
+		w.finding("%s: %v", secret.Name, err)
+		return
+	}
+	w.seeExport(signer.KID, mine)
+}
+
+// hands reports whether signers are given keys by a Secret.
+func (w *witness) hands() bool {
+	return w.key.Spec.ExportTo != nil || w.key.Spec.Signer == v1alpha1.SignerIssuer
+}
+
 // inBundles asks that every bundle holds a key of which something is true now.
 func (w *witness) inBundles(kid, what string) {
 	for name, file := range w.bundles {
@@ -256,7 +276,7 @@ func (w *witness) settledOn(other string) (kid, missing string) {
 		return "", "no new key is active"
 	case len(w.state.Keys) != 1:
 		return "", fmt.Sprintf("%d keys are live", len(w.state.Keys))
-	case w.key.Spec.ExportTo != nil && w.export != active.KID:
+	case w.hands() && w.export != active.KID:
 		return "", "signers have another key"
 	}
 	for name, file := range w.bundles {
