@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
+	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -87,5 +88,5 @@ func (c *clusterKeys) read(ctx context.Context) ([]byte, error) {
 	if set, bad := token.ParseJWKS(keys); set.Len() == 0 {
 		return nil, fmt.Errorf("reading %s of the API server: it holds no usable key: %w", accountKeys, errors.Join(bad...))
 	}
-	return json.Marshal(map[string]any{"issuer": issuer.Issuer, "jwks": json.RawMessage(keys)})
+	return keyring.ServiceAccountsFile{Issuer: issuer.Issuer, JWKS: keys}.Marshal()
 }
