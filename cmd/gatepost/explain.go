@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"gatepost.dev/gatepost/cmd/gatepost/internal/explain"
 	"gatepost.dev/gatepost/cmd/gatepost/internal/kube"
@@ -132,14 +131,22 @@ func (e *explaining) question(command *cobra.Command, args []string) (text strin
 		return text, nil, nil
 	}
 	request = &explain.Request{Method: cmp.Or(e.method, http.MethodGet), Target: cmp.Or(e.path, "/"), Header: http.Header{}}
+	if err := e.addHeaders(request.Header); err != nil {
+		return "", nil, err
+	}
+	return text, request, nil
+}
+
+// addHeaders adds those of --header.
+func (e *explaining) addHeaders(to http.Header) error {
 	for _, header := range e.headers {
 		name, value, ok := strings.Cut(header, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return "", nil, fmt.Errorf("--header %q: write it like \"X-Tenant-ID: t1\"", header)
+			return fmt.Errorf("--header %q: write it like \"X-Tenant-ID: t1\"", header)
 		}
-		request.Header.Add(name, strings.Trim(value, " \t"))
+		to.Add(name, strings.Trim(value, " \t"))
 	}
-	return text, request, nil
+	return nil
 }
 
 // readRequest reads the file of --request.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,16 +106,16 @@ func (*verification) show(to output.Printer, text string, found explain.Explanat
 		_, err := io.WriteString(to.Out, found.Render(now, to.Terminal))
 		return err
 	}
-	words := "verified by provider " + found.Provider
+	words := []string{"verified by provider " + found.Provider}
 	if found.KID != "" {
-		words += ", key " + found.KID
+		words = append(words, "key "+found.KID)
 	}
 	for _, moment := range found.Times {
 		if moment.Claim == "exp" {
-			words += ", expires " + moment.FromNow
+			words = append(words, "expires "+moment.FromNow)
 		}
 	}
-	_, err := fmt.Fprintf(to.Out, "%s\n%s\n", output.Paint(words, output.Good, to.Terminal), indented(said.Claims))
+	_, err := fmt.Fprintf(to.Out, "%s\n%s\n", output.Paint(strings.Join(words, ", "), output.Good, to.Terminal), indented(said.Claims))
 	return err
 }
 

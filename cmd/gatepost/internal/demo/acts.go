@@ -45,11 +45,12 @@ func (p *play) agent(ctx context.Context, method, path string) (reply, error) {
 
 // issued asks the issuer for a token and takes it.
 func (p *play) issued(ctx context.Context, method, path string) error {
-	got, err := p.client.ask(ctx, method, p.stage.issuer+path, p.session)
+	got, err := p.client.ask(ctx, method, p.issuer+path, p.session)
 	if err != nil {
 		return err
 	}
-	if p.step(method+" "+path+"   with the page's session", got.said(), `200 {"token":`); got.token == "" {
+	p.step(method+" "+path+"   with the page's session", got.said(), `200 {"token":`)
+	if got.token == "" {
 		return errStopped
 	}
 	p.token = got.token
@@ -222,7 +223,7 @@ func (p *play) awaitKeys(ctx context.Context, kids ...string) error {
 // awaitSigner waits until the issuer signs with a key, and takes the token.
 func (p *play) awaitSigner(ctx context.Context, kid string) error {
 	return p.await(ctx, "the issuer signs with "+kid, func() (bool, error) {
-		got, err := p.client.ask(ctx, http.MethodPost, p.stage.issuer+"/api/get-token", p.session)
+		got, err := p.client.ask(ctx, http.MethodPost, p.issuer+"/api/get-token", p.session)
 		if err != nil || kidOf(got.token) != kid {
 			return false, err
 		}

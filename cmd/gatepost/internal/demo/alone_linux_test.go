@@ -44,7 +44,7 @@ func enter(program string) {
 		err = fmt.Errorf("the network is not closed: %v %w", links, wrong)
 	}
 	if err == nil {
-		err = syscall.Exec(program, append([]string{program}, arguments()...), os.Environ()) //nolint:gosec // the test names the program
+		err = syscall.Exec(program, append([]string{program}, arguments()...), os.Environ())
 	}
 	fmt.Fprintln(os.Stderr, "becoming nobody without a network:", err)
 	os.Exit(99)

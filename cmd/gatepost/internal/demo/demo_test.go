@@ -28,13 +28,7 @@ const asNobody = "GATEPOST_TEST_AS_NOBODY"
 // network but loopback, no home, no other programs. Each step comes out as it
 // should, in less than a minute, and nothing is left.
 func TestTheDemoNeedsNothing(t *testing.T) {
-	program, tmp := placed(t), t.TempDir()
-	if err := os.Chmod(tmp, 0o777); err != nil { //nolint:gosec // somebody else writes there
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(tmp), 0o755); err != nil { //nolint:gosec // and has to get there
-		t.Fatal(err)
-	}
+	program, tmp := placed(t), open(t)
 	command := alone(t, program)
 	command.Env = append(command.Env, "TMPDIR="+tmp, "HOME=/nonexistent", "PATH=")
 	var stdout, stderr bytes.Buffer
@@ -64,6 +58,18 @@ func TestTheDemoNeedsNothing(t *testing.T) {
 	live.Figure("demo_steps", len(report.Steps), "steps")
 }
 
+// open is a directory of the test in which everybody may write.
+func open(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path, mode := range map[string]os.FileMode{dir: 0o777, filepath.Dir(dir): 0o755} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // placed is the built program where everybody may run it.
 func placed(t *testing.T) string {
 	t.Helper()
@@ -71,16 +77,9 @@ func placed(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "gatepost-demo-test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as above
-		t.Fatal(err)
-	}
+	dir := open(t)
 	path := filepath.Join(dir, "gatepost")
-	if err := os.WriteFile(path, content, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(path, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -48,7 +48,7 @@ func (p *play) call(ctx context.Context, l *load) error {
 	var renewed time.Time
 	for {
 		if time.Since(renewed) > 500*time.Millisecond {
-			got, err := p.client.ask(ctx, http.MethodPost, p.stage.issuer+"/api/get-token", p.session)
+			got, err := p.client.ask(ctx, http.MethodPost, p.issuer+"/api/get-token", p.session)
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func (n *narrator) begin(act string) {
 }
 
 // step tells one step: it is as it should be when the answer contains want.
-func (n *narrator) step(asked, answered, want string) bool {
+func (n *narrator) step(asked, answered, want string) {
 	one := Step{Act: n.act, Asked: asked, Answered: answered, Want: want, OK: strings.Contains(answered, want)}
 	n.steps = append(n.steps, one)
 	mark, tone := "ok  ", output.Good
@@ -37,7 +37,6 @@ func (n *narrator) step(asked, answered, want string) bool {
 	if !one.OK {
 		n.tell("        wanted: " + output.Clean(want))
 	}
-	return one.OK
 }
 
 // tell writes lines as they are.

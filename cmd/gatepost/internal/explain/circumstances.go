@@ -39,8 +39,9 @@ func (c *circumstances) say() string {
 		return c.signature(p.Name)
 	case policy.KeysUnavailable:
 		return c.unavailable(&p)
+	default:
+		return c.sayClaims(&p)
 	}
-	return c.sayClaims(&p)
 }
 
 // sayClaims is say for what comes after the signature.

@@ -31,15 +31,22 @@ func (e *Explanation) weighRules(in *bundle.Snapshot, r Request, header http.Hea
 		}
 		e.Rules = append(e.Rules, Met{Rule: rule.Name, Action: rule.Action, Says: says})
 	}
-	if f.Reason == policy.RuleDenied && f.Rule == "" {
-		e.Here = "no rule matches, and the default is to deny"
+	if here := byRule(f); here != "" {
+		e.Here = here
 	}
-	if f.Rule != "" && f.Reason == policy.RuleDenied {
-		e.Here = "the rule " + f.Rule + " denies it"
+}
+
+// byRule says which rule made it so; empty where none did.
+func byRule(f *sidecar.Finding) string {
+	switch {
+	case f.Reason == policy.InsufficientScope:
+		return fmt.Sprintf("the rule %s asks for %s", f.Rule, strings.Join(f.Scopes, " "))
+	case f.Reason != policy.RuleDenied:
+		return ""
+	case f.Rule == "":
+		return "no rule matches, and the default is to deny"
 	}
-	if f.Reason == policy.InsufficientScope {
-		e.Here = fmt.Sprintf("the rule %s asks for %s", f.Rule, strings.Join(f.Scopes, " "))
-	}
+	return "the rule " + f.Rule + " denies it"
 }
 
 // whoAsks is the principal that the rules saw; ok is false where none were asked.
