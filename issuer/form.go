@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -56,9 +57,15 @@ func isForm(r *http.Request) bool {
 		len(r.Header["Content-Encoding"]) == 0
 }
 
-// readForm reads the form in a request's body. Its errors are those above, or
+// formTimeout is how long a body may take: it is a packet or two.
+const formTimeout = 3 * time.Second
+
+// readForm reads the form in the request's body. Its errors are those above, or
 // wrap one.
-func readForm(r *http.Request) (form, error) {
+func (x *exchange) readForm() (form, error) {
+	r := x.r
+	// A body that nobody waits for has no deadline to fail with.
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(formTimeout))
 	switch {
 	case r.URL.RawQuery != "" || r.URL.ForceQuery:
 		return nil, errFormQuery

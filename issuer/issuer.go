@@ -41,6 +41,7 @@ type Issuer struct {
 	signing sync.RWMutex // held to read while a token is signed, to write while current changes
 
 	requests atomic.Int64 // under way
+	working  atomic.Int64 // of these, those that were read
 
 	base context.Context // of every request; its end cuts off what is left of them
 	stop context.CancelFunc
@@ -94,7 +95,7 @@ func (i *Issuer) handlers() handler {
 		i.throttle,  // who asks too often
 		i.preflight, // what a browser asks before
 		i.route,     // which endpoint, by which method
-		i.limit,     // what is not looked at at all
+		i.ready,     // nothing is in force yet
 		i.observe,   // one record and the counters
 	} {
 		serve = around(serve)

@@ -210,34 +210,55 @@ func TestRequestsUnderWayAreAnsweredAtTheEnd(t *testing.T) {
 	}
 }
 
-// Who is slow is cut off: a head and a body have their time.
-func TestSlowRequestsAreCutOff(t *testing.T) {
+// Bodies that come byte by byte take nobody's place, and are not waited for.
+func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("SKIPPED: takes 15 s")
-	}
 	w := start(t, nil)
-	for sentence, text := range map[string]string{
-		"a head": "POST /token HTTP/1.1\r\nHost: a\r\nX-Slow: ",
-		"a body": "POST /token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant",
+	var slow []net.Conn
+	for range maxWorking + 100 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant"); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, conn)
+	}
+	w.await("all are under way", func() bool { return w.issuer.requests.Load() >= maxWorking })
+	for _, got := range []reply{
+		w.do("POST", "/token", formOf("grant_type", "client_credentials"), "Authorization", basic("crm", w.client.Reveal())),
+		w.do("POST", "/api/get-token", "", "Authorization", appSession(t)), w.do("GET", "/.well-known/jwks.json", ""),
 	} {
-		t.Run(sentence, func(t *testing.T) {
-			t.Parallel()
-			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if _, err := io.WriteString(conn, text); err != nil {
-				t.Fatal(err)
-			}
-			if err := conn.SetReadDeadline(time.Now().Add(40 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			if text, err := io.ReadAll(conn); err != nil || strings.HasPrefix(string(text), "HTTP/1.1 200") {
-				t.Errorf("%v %q", err, text)
-			}
-		})
+		if got.status != 200 {
+			t.Errorf("%d %s", got.status, got.text)
+		}
+	}
+	for _, conn := range slow[:10] {
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 400") {
+			t.Errorf("a body that stops: %v %.100q", err, text)
+		}
+	}
+}
+
+// More work than there are places for is told to come again, at once.
+func TestWorkHasAnEnd(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	w.issuer.working.Add(maxWorking)
+	for _, path := range []string{"/token", "/api/get-token"} {
+		got := w.do("POST", path, formOf("grant_type", "client_credentials"), "Origin", appOrigin)
+		if got.status != 503 || got.header.Get("Retry-After") == "" || got.header.Get("Access-Control-Allow-Origin") != appOrigin {
+			t.Errorf("%s: %d %s", path, got.status, got.text)
+		}
+	}
+	w.issuer.working.Add(-maxWorking)
+	if got := w.do("POST", "/api/get-token", "", "Authorization", appSession(t)); got.status != 200 || w.issuer.working.Load() != 0 {
+		t.Errorf("afterwards: %d, %d places are taken", got.status, w.issuer.working.Load())
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"gatepost.dev/gatepost/internal/throttle"
 )
 
-// maxRequests is how many requests may be under way at once.
-const maxRequests = 512
+// maxWorking is how many requests may be worked on at once: whose session is
+// verified or asked about, whose password is hashed, whose token is signed. Those
+// that are still being read do not count, or who sends a body byte by byte would
+// take the places of others; connections bound them, the oldest gives way.
+const maxWorking = 512
 
 // The values of the label limit of gatepost_issuer_throttled_total.
 const (
@@ -22,23 +25,32 @@ const (
 	limitConcurrent = "concurrency"
 )
 
-// limit refuses what is not looked at: requests before there is anything in
-// force, and more at once than memory allows.
-func (i *Issuer) limit(next handler) handler {
+// ready refuses requests before there is anything in force.
+func (i *Issuer) ready(next handler) handler {
 	return func(x *exchange) {
-		n := i.requests.Add(1)
+		i.requests.Add(1)
 		defer i.requests.Add(-1)
-		switch {
-		case x.in == nil:
+		if x.in == nil {
 			x.refuse(resultUnavailable, unavailable)
-		case n > maxRequests:
-			i.count(x, limitConcurrent)
-			x.refuse(resultUnavailable, overloaded)
-		default:
-			next(x)
+			return
 		}
+		next(x)
 	}
 }
+
+// begin takes a place for a request that was read, or answers that there is none.
+// end gives it back.
+func (i *Issuer) begin(x *exchange) bool {
+	if i.working.Add(1) <= maxWorking {
+		return true
+	}
+	i.end()
+	i.count(x, limitConcurrent)
+	x.refuse(resultUnavailable, overloaded)
+	return false
+}
+
+func (i *Issuer) end() { i.working.Add(-1) }
 
 // count notes a request that was held back.
 func (i *Issuer) count(x *exchange, limit string) {

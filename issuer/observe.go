@@ -48,6 +48,9 @@ func labelOf(g grant.Grant) string {
 func (i *Issuer) observe(next handler) handler {
 	return func(x *exchange) {
 		defer func() {
+			if x.w.status == 0 && x.r.Context().Err() == nil { // a panic: net/http closes the connection
+				x.result, x.why = resultUnavailable, "ended without an answer"
+			}
 			seconds := i.config.Now().Sub(x.start).Seconds()
 			i.metrics.requestSeconds.WithLabelValues(x.endpoint()).Observe(max(0, seconds))
 			if x.result != "" && x.in != nil {

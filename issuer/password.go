@@ -49,7 +49,7 @@ func (i *Issuer) grantPassword(x *exchange, asked asking) {
 	}
 	answer := answerOf(text, ticket)
 	if x.in.Plan.IssuesRefreshTokens(grant.GrantPassword) {
-		answer.RefreshToken = i.begin(x, asked, name, ticket)
+		answer.RefreshToken = i.remember(x, asked, name, ticket)
 	}
 	i.give(x, answer)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,6 +217,29 @@ func (p *pod) runUnready() {
 	p.runUntil(func() bool { return p.admin() != "" })
 	if p.issuer.health.Ready() {
 		p.t.Error("ready before anything is in force")
+	}
+}
+
+// A request that came before a rotation is answered, with the key that the state
+// names by then: the old one may be out of every verifier when its token is used.
+func TestARequestFromBeforeARotationIsSignedWithTheNewKey(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	body := formOf("grant_type", "client_credentials")
+	request := httptest.NewRequest("POST", "/token", strings.NewReader(body))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Authorization", basic("crm", w.client.Reveal()))
+	recorder := httptest.NewRecorder()
+	before := newExchange(recorder, request, w.issuer.current.Load(), time.Now())
+	w.rotate("2-bbbbbbbbbb", nil)
+	w.await("the new key is in force", func() bool { return w.issuer.current.Load().Signer.Key.KID == "2-bbbbbbbbbb" })
+	w.issuer.serve(before)
+	var got tokenAnswer
+	if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil || recorder.Code != http.StatusOK {
+		t.Fatalf("%d %v", recorder.Code, err)
+	}
+	if kid := headerOf(t, got.AccessToken)["kid"]; kid != "2-bbbbbbbbbb" {
+		t.Errorf("signed with %v", kid)
 	}
 }
 

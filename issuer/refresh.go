@@ -17,9 +17,9 @@ type remembered struct {
 	mark   [32]byte // of the user's password
 }
 
-// begin begins a family of refresh tokens. Where there is no room for it, the
+// remember begins a family of refresh tokens. Where there is no room for it, the
 // answer comes without one.
-func (i *Issuer) begin(x *exchange, asked asking, user string, ticket grant.Ticket) string {
+func (i *Issuer) remember(x *exchange, asked asking, user string, ticket grant.Ticket) string {
 	mark, known := x.in.Users.Mark(user)
 	if !known {
 		return ""

@@ -24,8 +24,8 @@ const (
 	requestTimeout = 15 * time.Second
 	answerTimeout  = 30 * time.Second
 	idleTimeout    = 60 * time.Second
-	maxHead        = 64 << 10 // bytes; a session token may be large
-	maxConnections = 4096
+	maxHead        = 32 << 10 // bytes; a session token has up to 16 KiB
+	maxConnections = 2048     // with so large a head each they take 64 MiB
 )
 
 // Run serves until ctx ends, then drains and returns nil. It returns early with an

@@ -31,13 +31,17 @@ func (i *Issuer) answerSession(x *exchange) {
 	}
 	request := grant.Request{Grant: grant.GrantSession}
 	if isForm(x.r) {
-		asked, err := readForm(x.r)
+		asked, err := x.readForm()
 		if err != nil {
 			x.refuseForm(err)
 			return
 		}
 		request.Scope, request.Targets = asked.get("scope"), asked.targets()
 	}
+	if !i.begin(x) {
+		return
+	}
+	defer i.end()
 	who, ok := i.session(x)
 	if !ok {
 		return
@@ -154,7 +158,7 @@ func (i *Issuer) visitor(x *exchange) (grant.Principal, bool) {
 		i.fail(x, err)
 		return grant.Principal{}, false
 	}
-	return grant.Principal{Anonymous: "anonymous:" + id}, true
+	return grant.Principal{Anonymous: id}, true
 }
 
 // randomID is 130 random bits as small letters and digits.

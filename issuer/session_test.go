@@ -87,7 +87,7 @@ func TestTokensSayWhatTheSessionIs(t *testing.T) {
 		delete(claims, name)
 	}
 	want := map[string]any{
-		"iss": w.url, "sub": "u-1", "aud": search, "role": "teacher", "tier": "gold",
+		"iss": w.url, "sub": "u-1", "aud": search, "role": "teacher", "tier": "gold", "gatepost.dev/source": "session:app",
 		"scope": "agents:read", "scopes": []any{"agents:read"},
 	}
 	if diff := cmp.Diff(want, claims); diff != "" {

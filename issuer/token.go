@@ -32,11 +32,15 @@ func (f form) targets() []string {
 
 // answerToken answers /token (RFC 6749 section 3.2).
 func (i *Issuer) answerToken(x *exchange) {
-	body, err := readForm(x.r)
+	body, err := x.readForm()
 	if err != nil {
 		x.refuseForm(err)
 		return
 	}
+	if !i.begin(x) {
+		return
+	}
+	defer i.end()
 	asked, refused := i.understand(x, body)
 	if refused != nil {
 		i.refuseTicket(x, refused)

@@ -106,7 +106,7 @@ func TestClientCredentials(t *testing.T) {
 		delete(claims, name)
 	}
 	want := map[string]any{
-		"iss": w.url, "sub": "crm", "client_id": "crm", "aud": chat, "tier": "gold", "tenant_id": "t-1",
+		"iss": w.url, "sub": "crm", "client_id": "crm", "aud": chat, "tier": "gold", "tenant_id": "t-1", "gatepost.dev/source": "client",
 		"scope": "agents:run agents:crm", "scopes": []any{"agents:run", "agents:crm"},
 	}
 	if diff := cmp.Diff(want, claims); diff != "" {
