@@ -45,6 +45,7 @@ func (c *checker) spec(s *Spec) {
 	c.shared(s)
 	c.origins("spec.cors", s)
 	c.unused(s)
+	c.people(s)
 	if s.RateLimit != nil {
 		c.Optional("spec.rateLimit.perClient", s.RateLimit.PerClient, bounds.Rate)
 		c.Optional("spec.rateLimit.perIP", s.RateLimit.PerIP, bounds.Rate)
@@ -136,6 +137,25 @@ func (c *checker) unused(s *Spec) {
 	}
 }
 
+// people warns of several systems that name people: one id may be two of them.
+func (c *checker) people(s *Spec) {
+	var from []string
+	if s.Session != nil && (s.has(GrantSession) || s.has(GrantTokenExchange)) {
+		for _, name := range s.Session.names() {
+			from = append(from, "session:"+name)
+		}
+		if s.Session.Introspection != nil {
+			from = append(from, "introspection")
+		}
+	}
+	if s.has(GrantPassword) {
+		from = append(from, "password")
+	}
+	if len(from) > 1 {
+		c.Warn("spec.grants", "take people from %s: an id that two of them have is one sub; if they are not the same person, tell them apart in rules by the claim %s", strings.Join(from, ", "), ClaimSource)
+	}
+}
+
 func (c *checker) password(field string, p *Password) {
 	ref := field + ".usersSecretRef"
 	c.Text(ref+".name", p.UsersSecretRef.Name, bounds.Object)
@@ -186,7 +206,7 @@ func (c *checker) claims(field string, claims []Claim) {
 // 4.1, RFC 9068 section 2.2).
 func isOwn(claim string) bool {
 	switch claim {
-	case "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf", "act", "client_id", claimScope, claimScopes:
+	case "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf", "act", "client_id", claimScope, claimScopes, ClaimSource:
 		return true
 	}
 	return false

@@ -22,16 +22,18 @@ audiences: [a]
 grants: [Session]
 session: {providers: [{name: a, algorithms: [HS256], secretRef: {name: s, keys: [k]}, extractFrom: {cookie: c}}]}
 `
+	const alone = cookie + "cors: {allowOrigins: ['https://b.example'], allowCredentials: true}"
 	for _, test := range []struct{ sentence, spec, want string }{
 		{"plain http beyond this machine", strings.Replace(plain, "https://auth", "http://auth", 1), "spec.issuer: is plain http: whoever is on the way can read passwords and tokens"},
-		{"plain http on this machine", strings.Replace(plain, "https://auth.example.com", "http://127.0.0.1:8080", 1), ""},
+		{"plain http on this machine", strings.Replace(alone, "https://a.example", "http://127.0.0.1:8080", 1), ""},
 		{"a session nobody reads", strings.Replace(strings.Replace(plain, "[Session, TokenExchange]", "[TokenExchange]", 1), "{sessions: true}", "{serviceAccounts: [{name: a}]}", 1), "spec.session: changes nothing: spec.grants lacks Session"},
 		{"a cookie that pages cannot send", cookie + "cors: {allowOrigins: ['https://b.example']}", "spec.cors.allowCredentials: is false: pages of another origin cannot send the cookie of their session"},
 		{"a prefix without a blank", strings.Replace(plain, "keys: [k]}}", "keys: [k]}, extractFrom: {header: X-Session, valuePrefix: S}}", 1), `spec.session.providers[0].extractFrom.valuePrefix: "S" does not end in a blank: the one before the token makes every token malformed; write "S " in quotes`},
 		{"insecure introspection", strings.Replace(plain, "forwardCookie: c", "forwardCookie: c, allowInsecureHTTP: true", 1), "spec.session.introspection.allowInsecureHTTP: whoever is on the way to spec.session.introspection.uri can say who has a session"},
 		{"everybody's headers", plain + "trustedProxies: [0.0.0.0/0]", "spec.trustedProxies[0]: trusts everybody's X-Forwarded-* headers"},
 		{"all origins", strings.Replace(plain, "[\"https://app.example.com\"], allowCredentials: true", "[\"https://app.example.com\", \"*\"]", 1), "spec.cors.allowOrigins: contains *: the other origins change nothing"},
-		{"nothing", plain, ""},
+		{"people of two systems", plain, "spec.grants: take people from session:laravel, introspection: an id that two of them have is one sub; if they are not the same person, tell them apart in rules by the claim gatepost.dev/source"},
+		{"nothing", alone, ""},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
 			got := compile(t, test.spec).Warnings()

@@ -15,6 +15,12 @@ const (
 	claimScopes = "scopes"
 )
 
+// ClaimSource is the claim that says where the subject of a token comes from, by a
+// name that no other issuer uses (RFC 7519 section 4.2): session:PROVIDER,
+// introspection, anonymous, client, password or service_account. Two systems may
+// have one id for two people; rules tell them apart by it.
+const ClaimSource = "gatepost.dev/source"
+
 // scopesOf are what a verified session may ask for.
 func (s *Session) scopesOf(claims map[string]any) []string {
 	if s.ScopesFrom == "" {
@@ -104,7 +110,7 @@ func target(allowed, asked []string) ([]string, *Refusal) {
 // claims are the further claims of a token. Those of spec.claims win over those
 // of an APIKey; what the issuer says itself wins over both.
 func (p *Plan) claims(a asker, granted []string) map[string]any {
-	out := map[string]any{}
+	out := map[string]any{ClaimSource: a.from}
 	for name, text := range a.copied {
 		if !isOwn(name) {
 			out[name] = text

@@ -34,8 +34,8 @@ func everybody() map[string]grant.Principal {
 		"a user of a client":    {User: "ann", Client: crm},
 		"a service account":     {ServiceAccount: "system:serviceaccount:agents:crm", Claims: map[string]any{"sub": "system:serviceaccount:agents:crm"}},
 		"an unnamed account":    {ServiceAccount: "system:serviceaccount:agents:default"},
-		"a visitor":             {Anonymous: "anon-1"},
-		"a visitor of a client": {Anonymous: "anon-1", Client: crm},
+		"a visitor":             {Anonymous: "1"},
+		"a visitor of a client": {Anonymous: "1", Client: crm},
 		"two at once":           {Provider: "laravel", User: "ann", Claims: session},
 		"a session of a client": {Provider: "laravel", Client: crm, Claims: session},
 	}
@@ -46,7 +46,7 @@ func everybody() map[string]grant.Principal {
 func TestWhoMayUseWhichGrant(t *testing.T) {
 	p := compile(t, full)
 	gets := map[grant.Grant]map[string]string{
-		grant.GrantSession:           {"a session": "u-1", "an introspected one": "7", "a visitor": "anon-1", "a session of a client": "u-1"},
+		grant.GrantSession:           {"a session": "u-1", "an introspected one": "7", "a visitor": "anonymous:1", "a session of a client": "u-1"},
 		grant.GrantClientCredentials: {"a client": "crm"},
 		grant.GrantPassword:          {"a user": "ann", "a user of a client": "ann"},
 		grant.GrantTokenExchange:     {"a session": "u-1", "a session of a client": "u-1", "a service account": "system:serviceaccount:agents:crm"},
@@ -103,8 +103,8 @@ func TestAGrantThatIsNotOfferedIsUnsupported(t *testing.T) {
 func TestWhatIsInATicket(t *testing.T) {
 	p := compile(t, full)
 	both := []string{"https://chat.example.com", "https://crm.example.com"}
-	claims := func(scopes []string, more map[string]any) map[string]any {
-		out := map[string]any{"role": "user"}
+	claims := func(from string, scopes []string, more map[string]any) map[string]any {
+		out := map[string]any{"role": "user", grant.ClaimSource: from}
 		if len(scopes) > 0 {
 			out["scope"], out["scopes"] = strings.Join(scopes, " "), scopes
 		}
@@ -123,7 +123,7 @@ func TestWhatIsInATicket(t *testing.T) {
 			"a session",
 			grant.Ticket{
 				Subject: "u-1", Audiences: both, Scopes: []string{"agents:read"},
-				Claims: claims([]string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "laravel"}),
+				Claims: claims("session:laravel", []string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "laravel"}),
 			},
 		},
 		{
@@ -132,14 +132,14 @@ func TestWhatIsInATicket(t *testing.T) {
 			"an introspected one",
 			grant.Ticket{
 				Subject: "7", Audiences: both, Scopes: []string{"agents:read"},
-				Claims: claims([]string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "introspection"}),
+				Claims: claims("introspection", []string{"agents:read"}, map[string]any{"tenant_id": "t-1", "email": "a@b.example", "client_id": "introspection"}),
 			},
 		},
 		{
 			"a visitor has no claims but fixed ones",
 			grant.Request{Grant: grant.GrantSession},
 			"a visitor",
-			grant.Ticket{Subject: "anon-1", Audiences: both, Scopes: []string{"agents:read"}, Claims: claims([]string{"agents:read"}, map[string]any{"client_id": "anonymous"})},
+			grant.Ticket{Subject: "anonymous:1", Audiences: both, Scopes: []string{"agents:read"}, Claims: claims("anonymous", []string{"agents:read"}, map[string]any{"client_id": "anonymous"})},
 		},
 		{
 			"a client has the scopes and claims of its APIKey, except the issuer's own",
@@ -147,14 +147,14 @@ func TestWhatIsInATicket(t *testing.T) {
 			"a client",
 			grant.Ticket{
 				Subject: "crm", Audiences: both[1:], Scopes: []string{"crm:sync", "agents:run"},
-				Claims: claims([]string{"crm:sync", "agents:run"}, map[string]any{"tenant_id": "t-2", "client_id": "crm"}),
+				Claims: claims("client", []string{"crm:sync", "agents:run"}, map[string]any{"tenant_id": "t-2", "client_id": "crm"}),
 			},
 		},
 		{
 			"a user of a client has its own scopes, not the client's",
 			grant.Request{Grant: grant.GrantPassword},
 			"a user of a client",
-			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims([]string{"agents:run"}, map[string]any{"client_id": "crm"})},
+			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims("password", []string{"agents:run"}, map[string]any{"client_id": "crm"})},
 		},
 		{
 			"a subset is granted in the order of the spec",
@@ -162,20 +162,20 @@ func TestWhatIsInATicket(t *testing.T) {
 			"a service account",
 			grant.Ticket{
 				Subject: "system:serviceaccount:agents:crm", Audiences: both, Scopes: []string{"agents:run", "agents:read"},
-				Claims: claims([]string{"agents:run", "agents:read"}, map[string]any{"client_id": "crm"}),
+				Claims: claims("service_account", []string{"agents:run", "agents:read"}, map[string]any{"client_id": "crm"}),
 			},
 		},
 		{
 			"empty targets are none, and each is once",
 			grant.Request{Grant: grant.GrantPassword, Targets: []string{"", both[1], both[0], both[1]}},
 			"a user",
-			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims([]string{"agents:run"}, map[string]any{"client_id": "password"})},
+			grant.Ticket{Subject: "ann", Audiences: both, Scopes: []string{"agents:run"}, Claims: claims("password", []string{"agents:run"}, map[string]any{"client_id": "password"})},
 		},
 		{
 			"a refreshed token has no more than the first",
 			grant.Request{Grant: grant.GrantRefreshToken, Earlier: &grant.Earlier{Grant: grant.GrantPassword, Audiences: both[:1]}},
 			"a user",
-			grant.Ticket{Subject: "ann", Audiences: both[:1], Claims: claims(nil, map[string]any{"client_id": "password"})},
+			grant.Ticket{Subject: "ann", Audiences: both[:1], Claims: claims("password", nil, map[string]any{"client_id": "password"})},
 		},
 	} {
 		t.Run(test.sentence, func(t *testing.T) {
@@ -214,6 +214,10 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a target with a slash more", grant.Request{Grant: grant.GrantPassword, Targets: []string{"https://chat.example.com/"}}, grant.Principal{User: "ann"}, grant.InvalidTarget},
 		{"a token of this very issuer as a session", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "u", "iss": "https://auth.example.com/agents"}}, grant.InvalidGrant},
 		{"a token of this very issuer in exchange", grant.Request{Grant: grant.GrantTokenExchange}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "u", "iss": "https://auth.example.com/agents"}}, grant.InvalidRequest},
+		{"a session of a service account's subject", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "system:serviceaccount:agents:crm"}}, grant.InvalidGrant},
+		{"a session of a visitor's subject", grant.Request{Grant: grant.GrantTokenExchange}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "anonymous:1"}}, grant.InvalidRequest},
+		{"an introspected session of a visitor's subject", grant.Request{Grant: grant.GrantSession}, grant.Principal{Introspected: true, Claims: map[string]any{"user": map[string]any{"id": "anonymous:1"}}}, grant.InvalidGrant},
+		{"a user of a visitor's name", grant.Request{Grant: grant.GrantPassword}, grant.Principal{User: "anonymous:1"}, grant.InvalidGrant},
 		{"a session without a subject", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{}}, grant.InvalidGrant},
 		{"a session whose subject is a list", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": []any{"a"}}}, grant.InvalidGrant},
 		{"a session whose subject is a fraction", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": json.Number("1.5")}}, grant.InvalidGrant},
@@ -291,7 +295,7 @@ func TestClaimsThatAreNotThereAreLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]any{"role": "user", "client_id": "laravel"}, got.Claims); diff != "" {
+	if diff := cmp.Diff(map[string]any{"role": "user", "client_id": "laravel", grant.ClaimSource: "session:laravel"}, got.Claims); diff != "" {
 		t.Errorf("Claims (-want +got):\n%s", diff)
 	}
 }

@@ -106,7 +106,7 @@ func holds(t *testing.T, p *grant.Plan, ticket grant.Ticket) {
 		}
 	}
 	for name := range ticket.Claims {
-		if !slices.Contains([]string{"role", "tenant_id", "email", "scope", "scopes", "client_id"}, name) {
+		if !slices.Contains([]string{"role", "tenant_id", "email", "scope", "scopes", "client_id", grant.ClaimSource}, name) {
 			t.Fatalf("the claim %q is not of the spec", name)
 		}
 	}

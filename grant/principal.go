@@ -26,7 +26,7 @@ type Principal struct {
 	// ServiceAccount is the subject of a service account of the issuer's own
 	// namespace, as Plan.ServiceAccount returns it.
 	ServiceAccount string
-	// Anonymous is the subject of a visitor: unique and unguessable, made by the
+	// Anonymous tells a visitor from all others: unique and unguessable, made by the
 	// caller. Never set it because a credential was wrong.
 	Anonymous string
 	// Claims are what the session says, their values of the types string, bool,
@@ -88,6 +88,7 @@ type asker struct {
 	subject string
 	client  string // the client_id, if a client is known
 	via     string // what a token of RFC 9068 names instead of a client
+	from    string // the claim ClaimSource
 	scopes  []string
 	claims  map[string]any
 	copied  map[string]string // claims of the APIKey of a client
@@ -135,13 +136,34 @@ func (p *Plan) admit(r Request, who Principal) (asker, *Refusal) {
 	if who.Client != nil {
 		a.client = who.Client.ID
 	}
-	if problem := p.fill(&a, r.Grant, who); problem != "" {
+	problem := p.fill(&a, r.Grant, who)
+	if problem == "" {
+		problem = a.subjectProblem()
+	}
+	if problem != "" {
 		return asker{}, &Refusal{code, problem}
 	}
-	if a.subject == "" || len(a.subject) > maxSubject {
-		return asker{}, &Refusal{code, "the session does not say whose it is"}
-	}
 	return a, nil
+}
+
+// subjectProblem says why there can be no token for the subject.
+func (a *asker) subjectProblem() string {
+	switch given := a.source == fromNowhere || a.source == fromServiceAccount; {
+	case a.subject == "" || len(a.subject) > maxSubject:
+		return "the session does not say whose it is"
+	case !given && isOurs(a.subject):
+		return "the session is of a subject that only the issuer gives"
+	}
+	return ""
+}
+
+// visitor begins the subject of everybody who comes without a session.
+const visitor = "anonymous:"
+
+// isOurs reports the subjects that nobody else may name: who could, would be taken
+// for a service account or a visitor.
+func isOurs(subject string) bool {
+	return strings.HasPrefix(subject, serviceAccount) || strings.HasPrefix(subject, visitor)
 }
 
 // mayRefresh reports whether a request is for a first token, or for one after a
@@ -171,11 +193,11 @@ func (p *Plan) fill(a *asker, g Grant, who Principal) string {
 		if account == nil {
 			return "the service account is not accepted here"
 		}
-		a.subject, a.via, a.scopes = who.ServiceAccount, account.Name, account.Scopes
+		a.subject, a.via, a.scopes, a.from = who.ServiceAccount, account.Name, account.Scopes, "service_account"
 	case fromUser:
-		a.subject, a.via, a.scopes, a.claims = who.User, "password", p.spec.Password.Scopes, nil
+		a.subject, a.via, a.scopes, a.claims, a.from = who.User, "password", p.spec.Password.Scopes, nil, "password"
 	case fromClient:
-		a.subject, a.scopes, a.claims, a.copied = who.Client.ID, who.Client.Scopes, nil, who.Client.Claims
+		a.subject, a.scopes, a.claims, a.copied, a.from = who.Client.ID, who.Client.Scopes, nil, who.Client.Claims, "client"
 	case nobody:
 	}
 	return ""
@@ -189,11 +211,13 @@ func (s *Session) fill(a *asker, who Principal, issuer string) string {
 		return "a token of this issuer is no session"
 	case a.source == fromProvider && slices.Contains(s.names(), who.Provider):
 		a.subject, a.via, a.scopes = textOf(who.Claims["sub"]), who.Provider, s.scopesOf(who.Claims)
+		a.from = "session:" + who.Provider
 	case a.source == fromIntrospection && s.Introspection != nil:
 		id, _ := policy.Lookup(who.Claims, s.Introspection.Subject)
 		a.subject, a.via, a.scopes = textOf(id), "introspection", s.scopesOf(who.Claims)
+		a.from = "introspection"
 	case a.source == fromNowhere && s.Anonymous != nil:
-		a.subject, a.via, a.scopes, a.claims = who.Anonymous, "anonymous", s.Anonymous.Scopes, nil
+		a.subject, a.via, a.scopes, a.claims, a.from = visitor+who.Anonymous, "anonymous", s.Anonymous.Scopes, nil, "anonymous"
 	case a.source == fromNowhere:
 		return "only a session gets a token"
 	default:

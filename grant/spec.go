@@ -201,7 +201,7 @@ type RefreshToken struct {
 // Claim is one further claim of the tokens: a fixed text, or what the verified
 // session says.
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.from)",message="exactly one of value, from must be set"
-// +kubebuilder:validation:XValidation:rule="!(self.name in ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'cnf', 'act', 'client_id', 'scope', 'scopes'])",message="this claim is the issuer's own: scopes come from session.scopes, password.scopes, the APIKey or the service account"
+// +kubebuilder:validation:XValidation:rule="!(self.name in ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'cnf', 'act', 'client_id', 'scope', 'scopes', 'gatepost.dev/source'])",message="this claim is the issuer's own: scopes come from session.scopes, password.scopes, the APIKey or the service account"
 type Claim struct {
 	// name is the claim's name in the token.
 	// +required
