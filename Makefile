@@ -37,7 +37,7 @@ test: ## everything CI runs: units, race, control-plane tests, a real node
 	go test -tags cluster -count 1 -run NeverRestarts ./test/alerts
 	go test -tags cluster -count 1 -timeout 20m -skip AThousand -v ./test/fleet
 	CGO_ENABLED=1 go test -race -tags cluster -count 1 -timeout 20m -run AThousand -v ./test/fleet
-	go test -tags e2e -p 1 -count 1 -timeout 40m -v -run '$(RUN)' ./test/cluster ./test/e2e
+	go test -tags e2e -p 1 -count 1 -timeout 60m -v -run '$(RUN)' ./test/cluster ./test/e2e
 
 .PHONY: lint
 lint: ## golangci-lint, built from its own module
@@ -61,7 +61,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 .PHONY: e2e
 e2e: ## end-to-end tests on a real node (RUN=regex chooses)
-	go test -tags e2e -p 1 -count 1 -timeout 30m -v -run '$(RUN)' ./test/e2e
+	go test -tags e2e -p 1 -count 1 -timeout 60m -v -run '$(RUN)' ./test/e2e
 
 .PHONY: soak
 soak: ## the long figures: twenty times what CI runs
