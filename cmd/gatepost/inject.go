@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,25 +68,9 @@ in the cluster to start.`,
 }
 
 func (i *injection) run(command *cobra.Command) error {
-	if wanted := corev1.PullPolicy(i.pullPolicy); wanted != "" && wanted != corev1.PullAlways && wanted != corev1.PullIfNotPresent && wanted != corev1.PullNever {
-		return fmt.Errorf("--image-pull-policy %q: write IfNotPresent, Always or Never", i.pullPolicy)
-	}
-	options := podfile.Options{
-		Config:    inject.Config{Image: i.image, PullPolicy: corev1.PullPolicy(i.pullPolicy), AdminPort: i.adminPort, LogLevel: i.logLevel},
-		Namespace: cmp.Or(i.where.Namespace, corev1.NamespaceDefault),
-	}
-	texts, err := i.read(command, options.Namespace, &options.Policies)
+	options, texts, err := i.options(command)
 	if err != nil {
 		return err
-	}
-	if i.cluster {
-		err = i.ask(command, &options)
-	}
-	if err != nil {
-		return err
-	}
-	if len(options.Policies) == 0 {
-		return errors.New("there is no AgentAuthPolicy among the manifests: give --policy FILE, or --cluster to take those of the cluster")
 	}
 	var out strings.Builder
 	var outcomes []podfile.Outcome
@@ -104,6 +89,27 @@ func (i *injection) run(command *cobra.Command) error {
 		return err
 	}
 	return report(command.ErrOrStderr(), outcomes)
+}
+
+// options are what to inject with, and the manifests.
+func (i *injection) options(command *cobra.Command) (podfile.Options, [][]byte, error) {
+	pull := corev1.PullPolicy(i.pullPolicy)
+	known := []corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}
+	if !slices.Contains(known, pull) {
+		return podfile.Options{}, nil, fmt.Errorf("--image-pull-policy %q: write IfNotPresent, Always or Never", i.pullPolicy)
+	}
+	options := podfile.Options{
+		Config:    inject.Config{Image: i.image, PullPolicy: pull, AdminPort: i.adminPort, LogLevel: i.logLevel},
+		Namespace: cmp.Or(i.where.Namespace, corev1.NamespaceDefault),
+	}
+	texts, err := i.read(command, options.Namespace, &options.Policies)
+	if err == nil && i.cluster {
+		err = i.ask(command, &options)
+	}
+	if err == nil && len(options.Policies) == 0 {
+		err = errors.New("there is no AgentAuthPolicy among the manifests: give --policy FILE, or --cluster to take those of the cluster")
+	}
+	return options, texts, err
 }
 
 // read reads the files, and collects the policies in them.

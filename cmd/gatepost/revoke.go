@@ -90,7 +90,7 @@ func (f *revokeFlags) run(command *cobra.Command, name, kid string, now func() t
 	sight := keys.Sight{Stage: keys.Asked, Why: "the controller takes it from here"}
 	result := revoked{Namespace: key.Namespace, Name: key.Name, KeyID: kid}
 	if f.wait {
-		fetch := fetcher(command, cluster, name)
+		fetch := fetcher(cluster, name)
 		revocation := keys.FollowRevocation(kid, began)
 		sight, err = keys.Watcher{
 			Fetch: fetch, Fatal: kube.IsFinal, Progress: output.ProgressOf(command), Now: now, Timeout: f.timeout,
@@ -140,7 +140,7 @@ func (f *revokeFlags) tell(command *cobra.Command, result revoked, timeout error
 	case result.Stage == keys.Stalled, timeout != nil:
 		cell = output.Cell{Tone: output.Bad, Text: name + ": some pod may still accept it: " + result.Why}
 	case result.Stage == keys.Done && result.Revocation != nil:
-		cell = output.Cell{Tone: output.Good, Text: fmt.Sprintf("%s is revoked, and refused by every guarded pod since %s after that", name, keys.Took(result.Revocation))}
+		cell = output.Cell{Tone: output.Good, Text: fmt.Sprintf("%s is revoked; every guarded pod refuses it, the last one %s later", name, keys.Took(result.Revocation))}
 	case result.Stage == keys.Done:
 		cell.Text = name + " is revoked"
 	default:

@@ -96,7 +96,7 @@ func (f *rotateFlags) run(command *cobra.Command, name string, now func() time.T
 	sight, err := f.ask(command, cluster, key, began)
 	if err == nil && f.wait != "" && sight.Stage != keys.Done {
 		sight, err = keys.Watcher{
-			Fetch: fetcher(command, cluster, name), Fatal: kube.IsFinal, See: rotation.See, Until: f.reached,
+			Fetch: fetcher(cluster, name), Fatal: kube.IsFinal, See: rotation.See, Until: f.reached,
 			Progress: output.ProgressOf(command), Now: now, Timeout: f.timeout,
 		}.Watch(command.Context())
 	}
@@ -144,7 +144,7 @@ func (f *rotateFlags) tell(command *cobra.Command, result rotated, timeout error
 	case result.Stage == keys.Done:
 		cell = output.Cell{Tone: output.Good, Text: fmt.Sprintf("%s: rotated from %s to %s in %s", name, cmp.Or(result.OldKeyID, "no key"), result.NewKeyID, took)}
 	case result.Stage == keys.Signing:
-		cell = output.Cell{Tone: output.Good, Text: fmt.Sprintf("%s: %s signs since %s; %s is accepted until its last tokens have died", name, result.NewKeyID, took, result.OldKeyID)}
+		cell = output.Cell{Tone: output.Good, Text: fmt.Sprintf("%s: %s signs, %s after the request; %s is accepted until its last tokens have died", name, result.NewKeyID, took, result.OldKeyID)}
 	case result.Stage == keys.Spreading:
 		cell.Text = fmt.Sprintf("%s: %s, to key %s", name, result.Why, result.NewKeyID)
 	default:
@@ -172,7 +172,7 @@ func annotate(command *cobra.Command, cluster *kube.Cluster, key *v1alpha1.Signi
 }
 
 // fetcher fetches one SigningKey again and again.
-func fetcher(command *cobra.Command, cluster *kube.Cluster, name string) func(context.Context) (*v1alpha1.SigningKey, error) {
+func fetcher(cluster *kube.Cluster, name string) func(context.Context) (*v1alpha1.SigningKey, error) {
 	return func(ctx context.Context) (*v1alpha1.SigningKey, error) {
 		var key v1alpha1.SigningKey
 		err := cluster.Get(ctx, name, &key, fmt.Sprintf("fetching SigningKey %s/%s", cluster.Namespace, name))

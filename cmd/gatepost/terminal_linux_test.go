@@ -22,11 +22,11 @@ import (
 func terminalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	columns, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	near, far, err := openTerminal(uint16(columns)) //nolint:gosec // a script's number
+	near, far, err := openTerminal(uint16(columns))
 	ts.Check(err)
 	program, err := exec.LookPath(args[2])
 	ts.Check(err)
-	command := exec.Command(program, args[3:]...) //nolint:noctx // a script ends it by its end
+	command := exec.Command(program, args[3:]...)
 	command.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "HOME", "KUBECONFIG", "TERM", "NO_COLOR", "NS", "COLUMNS"} {
 		if value := ts.Getenv(name); value != "" {

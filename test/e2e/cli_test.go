@@ -46,7 +46,7 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 	began = time.Now()
-	if said := gatepost("keys", "rotate", stage.KeyName, "--wait=active"); !strings.Contains(said, " signs since ") {
+	if said := gatepost("keys", "rotate", stage.KeyName, "--wait=active"); !strings.Contains(said, " signs, ") {
 		t.Errorf("keys rotate:\n%s", said)
 	}
 	figure(t, "keys_rotate_wait_active_took", fmt.Sprintf("%.1f", time.Since(began).Seconds()), "seconds")

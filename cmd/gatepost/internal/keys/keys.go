@@ -122,8 +122,15 @@ func Tone(c metav1.Condition) output.Tone {
 func Table(views []View, all bool, now time.Time) output.Table {
 	table := output.Table{
 		Columns: []output.Column{
-			{Name: "NAME"}, {Name: "ALGORITHM", Optional: true}, {Name: "SIGNED BY", Optional: true}, {Name: "ACTIVE KEY"}, {Name: "READY"},
-			{Name: "ROTATING"}, {Name: "DEGRADED", Optional: true}, {Name: "VERIFIERS"}, {Name: "NEXT ROTATION", Optional: true},
+			{Name: "NAME"},
+			{Name: "ALGORITHM", Optional: true},
+			{Name: "SIGNED BY", Optional: true},
+			{Name: "ACTIVE KEY"},
+			{Name: "READY"},
+			{Name: "ROTATING"},
+			{Name: "DEGRADED", Optional: true},
+			{Name: "VERIFIERS"},
+			{Name: "NEXT ROTATION", Optional: true},
 		},
 		Empty: "There is no SigningKey here.",
 	}
@@ -134,11 +141,15 @@ func Table(views []View, all bool, now time.Time) output.Table {
 		}
 		ready, rotating, degraded := view.condition(v1alpha1.ConditionReady), view.condition(v1alpha1.ConditionRotating), view.condition(v1alpha1.ConditionDegraded)
 		table.Rows = append(table.Rows, []output.Cell{
-			{Text: name}, {Text: view.Algorithm}, {Text: view.signedBy()}, {Text: orNone(view.Status.ActiveKeyID)},
+			{Text: name},
+			{Text: view.Algorithm},
+			{Text: view.signedBy()},
+			{Text: orNone(view.Status.ActiveKeyID)},
 			{Text: string(ready.Status), Tone: Tone(ready)},
 			{Text: cmp.Or(rotating.Reason, string(rotating.Status)), Tone: Tone(rotating)},
 			{Text: cmp.Or(degraded.Reason, string(degraded.Status)), Tone: Tone(degraded)},
-			view.verifiers(), {Text: in(view.Status.NextRotationTime, now)},
+			view.verifiers(),
+			{Text: in(view.Status.NextRotationTime, now)},
 		})
 	}
 	return table
@@ -210,8 +221,13 @@ func signerTable(signers []Signer) output.Table {
 // Live lists the keys of a SigningKey, in the order of their lives.
 func Live(status v1alpha1.SigningKeyStatus, now time.Time) output.Table {
 	table := output.Table{Columns: []output.Column{
-		{Name: "KEY"}, {Name: "PHASE"}, {Name: "SINCE"}, {Name: "VERIFIERS"},
-		{Name: "LAST USED", Optional: true}, {Name: "REMOVED IN", Optional: true}, {Name: "LAGGING", Wrap: true},
+		{Name: "KEY"},
+		{Name: "PHASE"},
+		{Name: "SINCE"},
+		{Name: "VERIFIERS"},
+		{Name: "LAST USED", Optional: true},
+		{Name: "REMOVED IN", Optional: true},
+		{Name: "LAGGING", Wrap: true},
 	}}
 	order := []string{Published, Active, Retiring}
 	list := slices.Clone(status.Keys)
@@ -234,8 +250,13 @@ func row(key *v1alpha1.KeyStatus, now time.Time) []output.Cell {
 		}
 	}
 	return []output.Cell{
-		{Text: key.KID}, {Text: key.Phase, Tone: tones[key.Phase]}, {Text: ago(since(key), now)}, verifiers,
-		{Text: ago(key.LastAcceptedTime, now)}, {Text: in(key.RemovalTime, now)}, {Text: lagging},
+		{Text: key.KID},
+		{Text: key.Phase, Tone: tones[key.Phase]},
+		{Text: ago(since(key), now)},
+		verifiers,
+		{Text: ago(key.LastAcceptedTime, now)},
+		{Text: in(key.RemovalTime, now)},
+		{Text: lagging},
 	}
 }
 

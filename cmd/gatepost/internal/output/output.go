@@ -53,9 +53,8 @@ func (f *Format) Type() string { return "format" }
 
 // Set takes json or yaml.
 func (f *Format) Set(text string) error {
-	switch Format(text) {
-	case JSON, YAML:
-		*f = Format(text)
+	if asked := Format(text); asked == JSON || asked == YAML {
+		*f = asked
 		return nil
 	}
 	return errors.New("write json or yaml, or leave -o out for people")

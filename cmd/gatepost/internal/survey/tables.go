@@ -85,8 +85,14 @@ func (r *Report) problems(all bool) output.Table {
 
 func (r *Report) policyTable(all bool) output.Table {
 	table := output.Table{Columns: []output.Column{
-		{Name: "POLICY"}, {Name: "MODE", Optional: true}, {Name: "SELECTED"}, {Name: "INJECTED"}, {Name: "PROGRAMMED", Optional: true},
-		{Name: "OUTDATED", Optional: true}, {Name: "ENFORCED"}, {Name: "REASON", Optional: true},
+		{Name: "POLICY"},
+		{Name: "MODE", Optional: true},
+		{Name: "SELECTED"},
+		{Name: "INJECTED"},
+		{Name: "PROGRAMMED", Optional: true},
+		{Name: "OUTDATED", Optional: true},
+		{Name: "ENFORCED"},
+		{Name: "REASON", Optional: true},
 	}}
 	for _, p := range r.Policies {
 		enforced := condition(p.Conditions, v1alpha1.ConditionEnforced)
@@ -95,9 +101,12 @@ func (r *Report) policyTable(all bool) output.Table {
 			outdated.Tone = output.Notice
 		}
 		table.Rows = append(table.Rows, []output.Cell{
-			{Text: named(all, p.Namespace, p.Name)}, {Text: p.Mode}, {Text: fmt.Sprint(p.Pods.Selected)},
+			{Text: named(all, p.Namespace, p.Name)},
+			{Text: p.Mode},
+			{Text: fmt.Sprint(p.Pods.Selected)},
 			share(p.Pods.Injected, p.Pods.Selected), share(p.Pods.Programmed, p.Pods.Injected), outdated,
-			{Text: string(enforced.Status), Tone: tone(enforced)}, {Text: enforced.Reason},
+			{Text: string(enforced.Status), Tone: tone(enforced)},
+			{Text: enforced.Reason},
 		})
 	}
 	return table
@@ -121,21 +130,21 @@ func (r *Report) issuerTable(all bool) output.Table {
 		pods := share(issuer.Status.ReadyReplicas, issuer.Status.Replicas)
 		pods.Text += fmt.Sprintf("/%d", issuer.Status.Replicas)
 		table.Rows = append(table.Rows, []output.Cell{
-			{Text: named(all, issuer.Namespace, issuer.Name)}, {Text: issuer.Issuer}, {Text: issuer.SigningKey},
-			{Text: issuer.Status.ActiveKeyID}, pods, {Text: string(ready.Status), Tone: tone(ready)},
+			{Text: named(all, issuer.Namespace, issuer.Name)},
+			{Text: issuer.Issuer},
+			{Text: issuer.SigningKey},
+			{Text: issuer.Status.ActiveKeyID},
+			pods,
+			{Text: string(ready.Status), Tone: tone(ready)},
 		})
 	}
 	return table
 }
 
 func tone(c metav1.Condition) output.Tone {
-	switch c.Status {
-	case metav1.ConditionTrue:
-		return output.Good
-	case metav1.ConditionFalse:
-		return output.Bad
-	}
-	return output.Notice
+	return map[metav1.ConditionStatus]output.Tone{
+		metav1.ConditionTrue: output.Good, metav1.ConditionFalse: output.Bad, metav1.ConditionUnknown: output.Notice,
+	}[c.Status]
 }
 
 func named(all bool, namespace, name string) string {
