@@ -2,9 +2,8 @@
 // failed, which providers and keys were tried, how the token's dates lie to now,
 // and what to do next.
 //
-// There are two ways to know. A sidecar or an issuer remembers its latest
-// denials, and is asked by the decision id of the answer (Ask). Or a token is
-// judged here, by the policy and the keys that the sidecar has (Credential,
+// There are two ways to know. A sidecar remembers its latest denials, and is
+// asked by the decision id of the answer (Ask). Or a token is judged here, by the policy and the keys that the sidecar has (Credential,
 // Request), with the code of the sidecar: sidecar.Judge and token.Verifier, so
 // that the answers cannot differ. What a token says of itself is only quoted.
 package explain
