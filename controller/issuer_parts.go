@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/grant"
@@ -96,7 +95,7 @@ func (p *issuerParts) shorten(doc *manifest.IssuerDocument) {
 	if p.signer == nil {
 		return
 	}
-	most, wanted := p.signer.MaxTokenLifetime, durationOr(doc.Spec.TokenLifetime, defaultIssuedLifetime)
+	most, wanted := p.signer.MaxTokenLifetime, durationOr(doc.Spec.TokenLifetime, grant.DefaultTokenLifetime)
 	if wanted <= most {
 		return
 	}
@@ -107,18 +106,15 @@ func (p *issuerParts) shorten(doc *manifest.IssuerDocument) {
 		wanted, p.signer.SigningKey, most, p.signer.MaxTokenLifetime)
 }
 
-// defaultIssuedLifetime is grant's default of tokenLifetime.
-const defaultIssuedLifetime = 2 * time.Minute
-
 const usersField = "spec.password.usersSecretRef"
 
 // admitUsers takes the users and the hashes of their passwords. Where a line
 // cannot be read, or the Secret is gone, those of the last bundle go on.
 func (p *issuerParts) admitUsers(spec grant.Spec) {
-	if spec.Password == nil || !slices.Contains(spec.Grants, grant.GrantPassword) {
+	ref := spec.Users()
+	if ref == nil {
 		return
 	}
-	ref := spec.Password.UsersSecretRef
 	secret := p.in.from.secrets[ref.Name]
 	if secret == nil || reserved(ref.Name) {
 		p.keepUsers(v1alpha1.ReasonSecretNotFound, fmt.Sprintf("there is no Secret %s: create it with lines of htpasswd under %s", ref.Name, ref.Key))
@@ -146,7 +142,7 @@ func (p *issuerParts) keepUsers(reason, why string) {
 
 // admitAccounts takes the keys of the cluster's service accounts.
 func (p *issuerParts) admitAccounts(spec grant.Spec) {
-	if !exchangesAccounts(spec) {
+	if len(spec.Exchanged()) == 0 {
 		return
 	}
 	p.accounts = p.in.accounts.text

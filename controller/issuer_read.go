@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -133,11 +132,7 @@ func (w issuerWorld) references() referenced {
 // exchanges reports whether tokens of service accounts are exchanged, by the spec
 // or by the bundle.
 func (w issuerWorld) exchanges() bool {
-	return exchangesAccounts(w.issuer.Spec) || w.had.doc != nil && exchangesAccounts(w.had.doc.Spec)
-}
-
-func exchangesAccounts(spec grant.Spec) bool {
-	return spec.TokenExchange != nil && len(spec.TokenExchange.ServiceAccounts) > 0 && slices.Contains(spec.Grants, grant.GrantTokenExchange)
+	return len(w.issuer.Spec.Exchanged()) > 0 || w.had.doc != nil && len(w.had.doc.Spec.Exchanged()) > 0
 }
 
 // selecting names a policy that selects the issuer's pods too. Where injection is

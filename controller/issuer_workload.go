@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -189,7 +188,7 @@ func (w workload) strategy() appsv1.DeploymentStrategy {
 // remembers reports whether the issuer has a grant whose state is in memory
 // (decision 24).
 func (w workload) remembers() bool {
-	return slices.Contains(w.spec.Grants, grant.GrantPassword) || slices.Contains(w.spec.Grants, grant.GrantRefreshToken)
+	return w.spec.IsStateful()
 }
 
 // pod is under the restricted Pod Security Standard.
@@ -219,7 +218,7 @@ const variableMinRevision = "GATEPOST_MIN_REVISION"
 func (w workload) container() corev1.Container {
 	admin := intstr.FromString(v1alpha1.AdminPortName)
 	memory, goMemory := issuerMemory, issuerGoMemory
-	if slices.Contains(w.spec.Grants, grant.GrantPassword) {
+	if w.spec.Users() != nil {
 		memory, goMemory = passwordMemory, passwordGoMemory
 	}
 	return corev1.Container{

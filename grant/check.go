@@ -108,7 +108,7 @@ func (c *checker) grants(field string, s *Spec) {
 			c.Fail(need.field, "%s", need.fails)
 		}
 	}
-	if (s.has(GrantPassword) || s.has(GrantRefreshToken)) && (s.Replicas == nil || *s.Replicas != 1) {
+	if s.IsStateful() && (s.Replicas == nil || *s.Replicas != 1) {
 		c.Fail("spec.replicas", "Password and RefreshToken keep their state in memory: set replicas: 1")
 	}
 }

@@ -17,7 +17,7 @@ const (
 // the same file means the same with and without an API server. The spec was
 // checked.
 func setDefaults(s *Spec) {
-	durationOrElse(&s.TokenLifetime, 2*time.Minute)
+	durationOrElse(&s.TokenLifetime, DefaultTokenLifetime)
 	textOrElse(&s.TokenType, TypeJWT)
 	if s.Session != nil {
 		defaultSession(s.Session)

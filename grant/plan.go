@@ -68,10 +68,11 @@ func (p *Plan) Lifetime(now, notAfter time.Time) time.Duration {
 	return min(lifetime, max(notAfter.Sub(now), MinTokenLifetime))
 }
 
-// The bounds of Spec.TokenLifetime.
+// The bounds of Spec.TokenLifetime, and what it is where nobody says.
 const (
-	MinTokenLifetime = 10 * time.Second
-	MaxTokenLifetime = 24 * time.Hour
+	DefaultTokenLifetime = 2 * time.Minute
+	MinTokenLifetime     = 10 * time.Second
+	MaxTokenLifetime     = 24 * time.Hour
 )
 
 // IssuesRefreshTokens reports whether a token by grant g comes with a refresh

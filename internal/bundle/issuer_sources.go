@@ -86,10 +86,11 @@ func (i *Issuer) takeClients(doc manifest.IssuerDocument, keys Keys, now time.Ti
 // stay in force as they were.
 func (i *Issuer) takeUsers(source IssuerSource) error {
 	spec := i.Plan.Spec()
-	if spec.Password == nil || !i.Plan.Offers(grant.GrantPassword) {
+	ref := spec.Users()
+	if ref == nil {
 		return nil
 	}
-	data, err := source.users(spec.Password.UsersSecretRef)
+	data, err := source.users(*ref)
 	if err != nil {
 		return fmt.Errorf("spec.password.usersSecretRef: %w", err)
 	}
@@ -123,8 +124,8 @@ const serviceAccountLifetime = 24 * time.Hour
 
 // takeServiceAccounts makes the cluster's keys ready.
 func (i *Issuer) takeServiceAccounts(source IssuerSource) error {
-	exchange := i.Plan.Spec().TokenExchange
-	if exchange == nil || len(exchange.ServiceAccounts) == 0 || !i.Plan.Offers(grant.GrantTokenExchange) {
+	spec := i.Plan.Spec()
+	if len(spec.Exchanged()) == 0 {
 		return nil
 	}
 	cluster, err := source.serviceAccounts()
