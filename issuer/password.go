@@ -33,7 +33,7 @@ func (i *Issuer) grantPassword(x *exchange, asked asking) {
 	defer cancel()
 	switch err := i.hasher.Verify(ctx, x.in.Users, name, secret); {
 	case err == nil:
-		attempt.DoesNotCount()
+		attempt.WasRight(x.start)
 	case errors.Is(err, password.ErrWrong):
 		i.refuseTicket(x, &grant.Refusal{Code: grant.InvalidGrant, Description: describeWrong})
 		return

@@ -3,6 +3,7 @@ package issuer
 import (
 	"crypto/subtle"
 	"errors"
+	"fmt"
 
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/issuer/refresh"
@@ -52,8 +53,12 @@ func (a *asking) clientID() string {
 	return a.client.ID
 }
 
-// errEnded refuses a refresh token whose user or client is not what it was.
-var errEnded = errors.New("the user or the client is not what it was")
+// Why a family is not renewed. Another client's attempt does not end it: it may be
+// anybody's.
+var (
+	errClient = errors.New("the client is not the one that logged in")
+	errUser   = fmt.Errorf("the user is gone or has another password: %w", refresh.ErrEnd)
+)
 
 // grantRefresh is RFC 6749 section 6. A refresh token is used only when there will
 // be an answer: whatever can refuse the request is asked before.
@@ -91,8 +96,11 @@ func (i *Issuer) grantRefresh(x *exchange, asked asking) {
 func (s *site) renew(x *exchange, asked asking, family *remembered) (grant.Ticket, error) {
 	mark, known := s.Users.Mark(family.user)
 	same := subtle.ConstantTimeCompare(mark[:], family.mark[:]) == 1
-	if !known || !same || asked.clientID() != family.client {
-		return grant.Ticket{}, errEnded
+	switch {
+	case asked.clientID() != family.client:
+		return grant.Ticket{}, errClient
+	case !known || !same:
+		return grant.Ticket{}, errUser
 	}
 	request := asked.request
 	request.Earlier = &family.Earlier

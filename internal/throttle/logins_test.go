@@ -61,7 +61,7 @@ func TestASuccessForgivesNobodyElse(t *testing.T) {
 		if wait > 0 {
 			t.Fatal("right passwords are held back")
 		}
-		attempt.DoesNotCount()
+		attempt.WasRight(now)
 	}
 	for range 8 {
 		l.Admit("ada", address(2), now)
@@ -74,7 +74,7 @@ func TestASuccessForgivesNobodyElse(t *testing.T) {
 	if wait > 0 {
 		t.Fatalf("held back for %v because another source was", wait)
 	}
-	right.DoesNotCount()
+	right.WasRight(now)
 	if _, after := l.Admit("ada", address(2), now); after != before {
 		t.Errorf("after a success elsewhere held back for %v, before it for %v", after, before)
 	}
@@ -82,9 +82,72 @@ func TestASuccessForgivesNobodyElse(t *testing.T) {
 	if wait > 0 {
 		t.Fatalf("another user of the source is held back for %v", wait)
 	}
-	mallory.DoesNotCount()
+	mallory.WasRight(now)
 	if _, after := l.Admit("ada", address(2), now); after != before {
 		t.Errorf("after a success with his own account held back for %v, before it for %v", after, before)
+	}
+}
+
+// One line of IPv6 has sources by the thousand, and is one network.
+func TestOneLineDoesNotUseUpWhatIsForAll(t *testing.T) {
+	t.Parallel()
+	l, tried := logins(), 0
+	for i := range 4000 {
+		line := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 77, byte(i >> 8), byte(i), 15: 1})
+		if _, wait := l.Admit(fmt.Sprint("u", i), line, now); wait == 0 {
+			tried++
+		}
+	}
+	if tried != 64 {
+		t.Errorf("%d were tried, want 64", tried)
+	}
+	if _, wait := l.Admit("ada", address(1), now); wait > 0 {
+		t.Errorf("somebody elsewhere is held back for %v", wait)
+	}
+	if _, wait := l.Admit("ada", netip.MustParseAddr("2001:db8:78::1"), now); wait > 0 {
+		t.Errorf("the next network is held back for %v", wait)
+	}
+}
+
+// Those who guess from everywhere do not hold up who has logged in from where he is.
+func TestStrangersDoNotHoldUpRegulars(t *testing.T) {
+	t.Parallel()
+	l := logins()
+	first, wait := l.Admit("ada", address(1), now)
+	if wait > 0 {
+		t.Fatal(wait)
+	}
+	first.WasRight(now)
+	for i := range 1000 {
+		l.Admit(fmt.Sprint("u", i), address(1000+i), now)
+	}
+	for name, c := range map[string]struct {
+		user string
+		from int
+		let  bool
+	}{
+		"where she logged in": {"ada", 1, true}, "elsewhere": {"ada", 2, false}, "somebody else there": {"bob", 1, false},
+	} {
+		attempt, wait := l.Admit(c.user, address(c.from), now)
+		if (wait == 0) != c.let {
+			t.Errorf("%s: wait %v", name, wait)
+		}
+		attempt.DoesNotCount()
+	}
+	tried := 0
+	for range 100 {
+		if _, wait := l.Admit("ada", address(1), now); wait == 0 {
+			tried++
+		}
+	}
+	if tried != 8 {
+		t.Errorf("%d wrong passwords of hers are tried there, want 8", tried)
+	}
+	if _, wait := l.Admit("ada", address(1), now.Add(31*24*time.Hour)); wait > 0 {
+		t.Error(wait)
+	}
+	if l.known.Wait([]byte("x"), now) > 0 {
+		t.Error("everybody is known")
 	}
 }
 

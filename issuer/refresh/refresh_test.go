@@ -187,6 +187,22 @@ func TestWhatIsNotAllowedIsNotUsed(t *testing.T) {
 	})
 }
 
+func TestWhatIsNoMoreEndsTheFamily(t *testing.T) {
+	t.Parallel()
+	s := store(t, Config{})
+	token, other := begin(t, s, "ada"), begin(t, s, "ada")
+	gone := fmt.Errorf("the user is gone: %w", ErrEnd)
+	if _, next, err := s.Redeem(token, func(string) error { return gone }); !errors.Is(err, gone) || next != "" {
+		t.Fatalf("%q, %v", next, err)
+	}
+	if _, err := use(s, token); !errors.Is(err, ErrUnknown) {
+		t.Errorf("once the user is back: %v", err)
+	}
+	if _, err := use(s, other); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRevoking(t *testing.T) {
 	t.Parallel()
 	s := store(t, Config{})

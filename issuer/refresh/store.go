@@ -27,6 +27,9 @@ var (
 	// ErrReused: it was used before and its grace is over; the family has ended with
 	// this use (invalid_grant).
 	ErrReused = errors.New("refresh token used again, its family has ended")
+	// ErrEnd is what allow wraps to end the family: what it stands for is no more, such as
+	// the user or the password of the login.
+	ErrEnd = errors.New("the family of refresh tokens has ended")
 	// ErrFull: there are as many families as there may be. The login itself may succeed,
 	// without a refresh token.
 	ErrFull = errors.New("too many families of refresh tokens")
@@ -129,8 +132,8 @@ func (s *Store[G]) Begin(owner string, grant G, terms Terms) (token string, err 
 
 // Redeem uses a token and returns the family's grant and next token. allow sees the
 // grant first, to compare it with who presents the token and with what is still
-// granted: its error is returned as it is, and nothing has been used. It must not call
-// the store.
+// granted: its error is returned as it is, and nothing has been used, unless it wraps
+// ErrEnd and so ends the family. It must not call the store.
 func (s *Store[G]) Redeem(token string, allow func(G) error) (grant G, next string, err error) {
 	of, generation, ok := s.read(token)
 	if !ok {
@@ -149,6 +152,9 @@ func (s *Store[G]) Redeem(token string, allow func(G) error) (grant G, next stri
 		return grant, "", ErrReused
 	}
 	if err := allow(found.grant); err != nil {
+		if errors.Is(err, ErrEnd) {
+			s.remove(found)
+		}
 		return grant, "", err
 	}
 	found.use(generation, now)

@@ -106,8 +106,17 @@ func TestChangedUsersRefreshNothing(t *testing.T) {
 				ada = got.RefreshToken
 				time.Sleep(200 * time.Millisecond)
 			}
-			s.must(s.refresh(bob), http.StatusOK)
+			bob = s.must(s.refresh(bob), http.StatusOK).RefreshToken
 			s.must(s.login(from(1), "ada", horse), http.StatusBadRequest)
+			s.Write("users", []byte(adaBcrypt+bobBcrypt))
+			for s.login(from(2), "ada", horse).status != http.StatusOK { // what ended stays so
+				if time.Now().After(deadline) {
+					t.Fatal("the user is not back after 30 s")
+				}
+				time.Sleep(2 * time.Second) // not to be held back for wrong passwords
+			}
+			s.must(s.refresh(ada), http.StatusBadRequest)
+			s.must(s.refresh(bob), http.StatusOK)
 		})
 	}
 }
