@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"crypto/rand"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -35,6 +36,7 @@ type exchange struct {
 	kid       string // that signed
 	subject   string // hashed
 	preflight bool
+	whole     bool // the body was read to its end
 }
 
 // newExchange begins the exchange of r.
@@ -49,6 +51,24 @@ func (x *exchange) address() netip.Addr {
 		return netip.Addr{}
 	}
 	return x.in.proxies.Client(peer.Addr().Unmap().WithZone(""), x.r.Header["X-Forwarded-For"])
+}
+
+// maxUnwanted is how much is read of a body that nobody wants.
+const maxUnwanted = 1 << 20
+
+// settle reads what is left of the body when the answer is on its way. If the
+// connection were closed under a client that is still sending, the client would
+// not see its answer. What is short, net/http reads before it answers; it closes
+// the connection after all that was not read to the end.
+func (x *exchange) settle() {
+	if x.r.ContentLength == 0 || x.whole || len(x.r.Header["Expect"]) > 0 {
+		return
+	}
+	control := http.NewResponseController(x.w)
+	if control.SetReadDeadline(time.Now().Add(formTimeout)) != nil || control.Flush() != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, x.r.Body, maxUnwanted) // a client that has gone sends nothing
 }
 
 // header is the request's, as rules about origins see it.

@@ -63,25 +63,38 @@ const formTimeout = 3 * time.Second
 // readForm reads the form in the request's body. Its errors are those above, or
 // wrap one.
 func (x *exchange) readForm() (form, error) {
-	r := x.r
-	// A body that nobody waits for has no deadline to fail with.
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(formTimeout))
 	switch {
-	case r.URL.RawQuery != "" || r.URL.ForceQuery:
+	case x.r.URL.RawQuery != "" || x.r.URL.ForceQuery:
 		return nil, errFormQuery
-	case !isForm(r):
+	case !isForm(x.r):
 		return nil, errFormType
-	case r.ContentLength > maxForm:
+	case x.r.ContentLength > maxForm:
 		return nil, errFormLarge
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	body, err := x.readBody()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errFormRead, err)
-	}
-	if len(body) > maxForm {
-		return nil, errFormLarge
+		return nil, err
 	}
 	return parseForm(string(body))
+}
+
+// readBody reads a body that is short and comes soon. Afterwards nothing is read
+// that could be late: net/http takes a connection whose time is over for one that
+// has ended, and the request with it.
+func (x *exchange) readBody() ([]byte, error) {
+	control := http.NewResponseController(x.w)
+	// A body that comes from no connection has no deadline to fail with.
+	_ = control.SetReadDeadline(time.Now().Add(formTimeout))
+	body, err := io.ReadAll(io.LimitReader(x.r.Body, maxForm+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errFormRead, err)
+	case len(body) > maxForm:
+		return nil, errFormLarge
+	}
+	x.whole = true
+	_ = control.SetReadDeadline(time.Time{})
+	return body, nil
 }
 
 // parseForm reads application/x-www-form-urlencoded strictly: what two readers

@@ -105,5 +105,10 @@ func (i *Issuer) handlers() handler {
 
 // ServeHTTP answers one request. Before something is in force it answers 503.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	i.serve(newExchange(w, r, i.current.Load(), i.config.Now()))
+	if i.health.Draining() { // who keeps connections finds another pod before they are closed
+		w.Header()["Connection"] = []string{"close"}
+	}
+	x := newExchange(w, r, i.current.Load(), i.config.Now())
+	i.serve(x)
+	x.settle()
 }

@@ -210,6 +210,55 @@ func TestRequestsUnderWayAreAnsweredAtTheEnd(t *testing.T) {
 	}
 }
 
+// Uploads that are refused are answered before they are over, also where the client
+// keeps no connection.
+func TestRefusedUploadsAreAnswered(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for range 10 {
+		for _, path := range []string{"/token", "/api/get-token", "/none"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+path, strings.NewReader("a="+strings.Repeat("x", 900<<10)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			request.Close = true
+			want := http.StatusRequestEntityTooLarge
+			if path == "/none" {
+				want = http.StatusNotFound
+			}
+			if got := w.send(request); got.status != want {
+				t.Fatalf("%s: %d %s", path, got.status, got.text)
+			}
+		}
+	}
+}
+
+// Whoever keeps connections is told to look for another pod before this one ends.
+func TestConnectionsEndWhileDraining(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	ask := func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/.well-known/jwks.json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return response.Close
+	}
+	if ask() {
+		t.Error("connections end before")
+	}
+	w.issuer.health.Drain()
+	if !ask() {
+		t.Error("connections go on while draining")
+	}
+}
+
 // Bodies that come byte by byte take nobody's place, and are not waited for.
 func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	t.Parallel()

@@ -30,14 +30,12 @@ func (i *Issuer) answerSession(x *exchange) {
 		return
 	}
 	request := grant.Request{Grant: grant.GrantSession}
-	if isForm(x.r) {
-		asked, err := x.readForm()
-		if err != nil {
-			x.refuseForm(err)
-			return
-		}
-		request.Scope, request.Targets = asked.get("scope"), asked.targets()
+	asked, err := x.sessionForm()
+	if err != nil {
+		x.refuseForm(err)
+		return
 	}
+	request.Scope, request.Targets = asked.get("scope"), asked.targets()
 	if !i.begin(x) {
 		return
 	}
@@ -53,6 +51,19 @@ func (i *Issuer) answerSession(x *exchange) {
 	i.give(x, struct {
 		Token string `json:"token"`
 	}{text})
+}
+
+// sessionForm reads what a page may ask for beside its session. Pages send all kinds
+// of bodies there, and what is no form says nothing.
+func (x *exchange) sessionForm() (form, error) {
+	if isForm(x.r) {
+		return x.readForm()
+	}
+	if x.r.ContentLength == 0 {
+		return nil, nil
+	}
+	_, err := x.readBody()
+	return nil, err
 }
 
 // session finds who asks, or answers why nobody is known.

@@ -109,6 +109,26 @@ func TestTokensSayWhatTheSessionIs(t *testing.T) {
 	}
 }
 
+// Front ends send what their framework sends: bodies that are no form say nothing.
+func TestBodiesOfPagesSayNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for sentence, c := range map[string]struct {
+		kind, body string
+		status     int
+	}{
+		"JSON":                {"application/json", `{"scope":"admin"}`, 200},
+		"text":                {"text/plain", "scope=admin", 200},
+		"nothing in a form":   {"application/x-www-form-urlencoded", "", 200},
+		"a scope in a form":   {"application/x-www-form-urlencoded", "scope=admin", 400},
+		"more than is looked": {"application/json", strings.Repeat("x", maxForm+1), 413},
+	} {
+		if got := w.do("POST", "/api/get-token", c.body, "Content-Type", c.kind, "Authorization", appSession(t)); got.status != c.status {
+			t.Errorf("%s: %d %s", sentence, got.status, got.text)
+		}
+	}
+}
+
 // Visitors get tokens, each as somebody of its own, and not without end; a session
 // that is wrong does not become a visitor.
 func TestVisitors(t *testing.T) {

@@ -2,7 +2,7 @@
 //
 //	issuer --issuer FILE --keys DIR [--users FILE] --listen ADDR --admin ADDR
 //	issuer --bundle DIR --listen ADDR --admin ADDR [--pod-uid UID] [--min-revision N]
-//	issuer drain [--admin ADDR]
+//	issuer drain [--admin ADDR] [--wait DURATION]
 //	issuer version
 //
 // It ends with 0 when it was asked to, 1 when it failed at run time, and 2 when it
@@ -121,18 +121,25 @@ func ended(err error, stderr io.Writer) int {
 	return complain(stderr, err, exitFailed)
 }
 
-// drain tells a running issuer of the same pod not to be ready any more.
+// drain tells a running issuer of the same pod not to be ready any more, and waits
+// until nobody sends it new requests: run before a pod is stopped, it holds the
+// signal back for so long.
 func drain(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("issuer drain", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	address := flags.String("admin", "127.0.0.1:19901", "admin `address` of the issuer, on loopback")
+	wait := flags.Duration("wait", 5*time.Second, "`time` to wait afterwards, until the pod's address is known to be gone")
 	if err := flags.Parse(args); err != nil {
 		return exitUsage
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := adminport.Drain(ctx, *address); err != nil {
+	if err := adminport.Drain(asking, *address); err != nil {
 		return complain(stderr, err, exitFailed)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(*wait):
 	}
 	return exitOK
 }
