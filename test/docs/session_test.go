@@ -28,7 +28,7 @@ func session(t *testing.T, p page, env ...string) map[int]string {
 	staysOut(t, p, dir)
 	path := tools(t, p, dir)
 	script := script(t, p, t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	shell.Dir = dir
