@@ -75,22 +75,20 @@ func parseHash(text string) (hash, error) {
 	return hash{}, errForm
 }
 
+// bcryptDigits are those of its base64.
+const bcryptDigits = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
 // bcryptCost is the cost in a text of the form of bcrypt: $2b$, two digits, $, and 53
 // digits of its base64.
 func bcryptCost(text string) (cost int, ok bool) {
-	const length = len("$2b$12$") + 53
-	if len(text) != length || text[:2] != "$2" || !strings.Contains("aby", text[2:3]) || text[3] != '$' || text[6] != '$' {
+	const head = len("$2b$12$")
+	if len(text) != head+53 || text[:2] != "$2" || !strings.Contains("aby", text[2:3]) || text[3] != '$' || text[6] != '$' {
 		return 0, false
 	}
-	for i := len("$2b$12$"); i < length; i++ {
-		if c := text[i]; !isDigit(c) && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '/' {
-			return 0, false
-		}
-	}
-	return int(text[4]-'0')*10 + int(text[5]-'0'), isDigit(text[4]) && isDigit(text[5])
+	foreign := strings.ContainsFunc(text[head:], func(r rune) bool { return !strings.ContainsRune(bcryptDigits, r) })
+	cost, err := strconv.Atoi(text[4:6])
+	return cost, err == nil && cost >= 0 && !foreign
 }
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func parseBcrypt(text string, cost int) (hash, error) {
 	if cost < minCost || cost > maxCost {
