@@ -205,8 +205,7 @@ func (e *explaining) ask(ctx context.Context, id string) ([]explain.Explanation,
 	return e.askPods(ctx, id)
 }
 
-// askPods asks guarded pods of the cluster. One that cannot be asked matters
-// only where no other knows.
+// askPods asks guarded pods of the cluster.
 func (e *explaining) askPods(ctx context.Context, id string) ([]explain.Explanation, error) {
 	cluster, err := e.where.Connect()
 	if err != nil {
@@ -219,25 +218,11 @@ func (e *explaining) askPods(ctx context.Context, id string) ([]explain.Explanat
 	if len(pods) == 0 {
 		return nil, errors.New("no pod of the namespace is guarded: name another with -n, or an admin port with --admin")
 	}
-	var found []explain.Explanation
-	var errs []error
+	var answers []explain.PodAnswer
 	for _, answer := range cluster.Ask(ctx, pods, explain.Path(id)) {
-		list, err := []explain.Explanation(nil), answer.Err
-		if err == nil {
-			list, err = explain.Answered(answer.Status, answer.Body, id)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("pod %s: %w", answer.Pod, err))
-		}
-		for _, one := range list {
-			one.Pod = answer.Pod
-			found = append(found, one)
-		}
+		answers = append(answers, explain.PodAnswer{Pod: answer.Pod, Status: answer.Status, Body: answer.Body, Err: answer.Err})
 	}
-	if len(found) == 0 {
-		return nil, errors.Join(errs...)
-	}
-	return found, nil
+	return explain.OfPods(answers, id)
 }
 
 // judge judges a credential here, alone or in a request.

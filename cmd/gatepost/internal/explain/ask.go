@@ -83,6 +83,46 @@ func Answered(status int, body []byte, id string) ([]Explanation, error) {
 	return []Explanation{one}, nil
 }
 
+// PodAnswer is what the admin port of one pod answered on Path(id).
+type PodAnswer struct {
+	Pod    string
+	Status int
+	Body   []byte
+	// Err says why there is no answer.
+	Err error
+}
+
+// OfPods reads what several pods answered. Which of them made a decision is not
+// known before, so that one that cannot be asked matters only where no other
+// knows it. Of the latest denials of all, none are left out in silence.
+func OfPods(answers []PodAnswer, id string) ([]Explanation, error) {
+	found := []Explanation{}
+	var errs, forgotten []error
+	for _, answer := range answers {
+		list, err := []Explanation(nil), answer.Err
+		if err == nil {
+			list, err = Answered(answer.Status, answer.Body, id)
+		}
+		switch {
+		case errors.Is(err, ErrForgotten):
+			forgotten = append(forgotten, err)
+		case err != nil:
+			errs = append(errs, fmt.Errorf("pod %s: %w", answer.Pod, err))
+		}
+		for _, one := range list {
+			one.Pod = answer.Pod
+			found = append(found, one)
+		}
+	}
+	switch {
+	case len(found) > 0 && (id != "" || len(errs) == 0), len(errs)+len(forgotten) == 0:
+		return found, nil
+	case len(errs) == 0:
+		return nil, fmt.Errorf("no pod remembers it: %w", forgotten[0])
+	}
+	return nil, errors.Join(errs...)
+}
+
 // denial is a member of what /decisions answers.
 type denial struct {
 	ID       string        `json:"id"`

@@ -74,6 +74,42 @@ func TestAskingAnAdminPort(t *testing.T) {
 	}
 }
 
+func TestSeveralPodsAreAsked(t *testing.T) {
+	t.Parallel()
+	const id = "k3v7q2mzp4rt6wxa"
+	knows := explain.PodAnswer{Pod: "a", Status: 200, Body: []byte(`{"id":"` + id + `","reason":"expired"}`)}
+	none := explain.PodAnswer{Pod: "b", Status: 404, Body: []byte("not among the latest 1024 denials of this sidecar")}
+	mute := explain.PodAnswer{Pod: "c", Err: errors.New("it is gone")}
+	list := explain.PodAnswer{Pod: "d", Status: 200, Body: []byte(`{"decisions":[{"id":"` + id + `","reason":"expired"}]}`)}
+	empty := explain.PodAnswer{Pod: "e", Status: 200, Body: []byte(`{"decisions":[]}`)}
+	for sentence, test := range map[string]struct {
+		answers []explain.PodAnswer
+		id      string
+		pod     string // of the one found
+		wrong   string
+	}{
+		"one of them knows":               {[]explain.PodAnswer{none, knows, mute}, id, "a", ""},
+		"none knows":                      {[]explain.PodAnswer{none, none}, id, "", "no pod remembers it: decision " + id},
+		"who might know cannot be asked":  {[]explain.PodAnswer{none, mute}, id, "", "pod c: it is gone"},
+		"the latest of all":               {[]explain.PodAnswer{empty, list}, "", "d", ""},
+		"the latest of all but one":       {[]explain.PodAnswer{mute, list}, "", "", "pod c: it is gone"},
+		"nobody was refused":              {[]explain.PodAnswer{empty}, "", "", ""},
+		"an answer that is no decision":   {[]explain.PodAnswer{{Pod: "f", Status: 200, Body: []byte("hello")}}, id, "", "pod f: the answer is no decision"},
+		"a port that tells its own alone": {[]explain.PodAnswer{{Pod: "g", Status: 403}}, id, "", "pod g: the admin port answered 403"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			found, err := explain.OfPods(test.answers, test.id)
+			if (err != nil) != (test.wrong != "") || err != nil && !strings.Contains(err.Error(), test.wrong) {
+				t.Fatalf("%v, want %q", err, test.wrong)
+			}
+			if (len(found) > 0) != (test.pod != "") || len(found) > 0 && found[0].Pod != test.pod {
+				t.Errorf("found %+v, want one of %q", found, test.pod)
+			}
+		})
+	}
+}
+
 func TestTheLatestComeFirst(t *testing.T) {
 	t.Parallel()
 	at := func(second int) explain.Explanation {
