@@ -191,10 +191,15 @@ func (w workload) remembers() bool {
 	return w.spec.IsStateful()
 }
 
+// endingSeconds is how long a pod may take to end: Services forget it, then
+// requests under way go on for up to 30 s.
+const endingSeconds int64 = 45
+
 // pod is under the restricted Pod Security Standard.
 func (w workload) pod() corev1.PodSpec {
 	return corev1.PodSpec{
 		ServiceAccountName: v1alpha1.IssuerWorkload(w.issuer.Name), AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
+		TerminationGracePeriodSeconds: new(endingSeconds),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: new(true), RunAsUser: new(int64(v1alpha1.SidecarUID)), RunAsGroup: new(int64(v1alpha1.SidecarUID)),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
