@@ -226,7 +226,7 @@ func TestARequestFromBeforeARotationIsSignedWithTheNewKey(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	body := formOf("grant_type", "client_credentials")
-	request := httptest.NewRequest("POST", "/token", strings.NewReader(body))
+	request := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(body))
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Authorization", basic("crm", w.client.Reveal()))
 	recorder := httptest.NewRecorder()

@@ -25,7 +25,7 @@ const (
 	answerTimeout  = 30 * time.Second
 	idleTimeout    = 60 * time.Second
 	maxHead        = 32 << 10 // bytes; a session token has up to 16 KiB
-	maxConnections = 2048     // with so large a head each they take 64 MiB
+	maxConnections = 1024     // with so large a head each they take less than 64 MiB
 )
 
 // Run serves until ctx ends, then drains and returns nil. It returns early with an
@@ -88,7 +88,7 @@ func (i *Issuer) serveUntil(ctx context.Context, public net.Listener, private []
 			}
 		})
 	}
-	serve(server, crowd.Bound(public, maxConnections))
+	serve(server, fewLines{crowd.Bound(public, maxConnections)})
 	for _, l := range private {
 		serve(admin, adminport.Crowded(l))
 	}
@@ -122,6 +122,7 @@ func (i *Issuer) newServer() *http.Server {
 		MaxHeaderBytes:               maxHead,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
+		ConnState:                    noteState,
 		ErrorLog:                     i.httpLog,
 		BaseContext:                  func(net.Listener) context.Context { return i.base },
 	}

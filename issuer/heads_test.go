@@ -1,0 +1,83 @@
+package issuer
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A head of many lines costs memory that no limit of bytes bounds.
+func TestHeadsHaveFewLines(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for sentence, c := range map[string]struct {
+		lines  int
+		answer bool
+	}{
+		"a browser's":       {30, true},
+		"as many as may be": {maxLines - 3, true},
+		"too many":          {maxLines + 1, false},
+		"without end":       {5000, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			reader := bufio.NewReader(conn)
+			for range 3 { // each head of a connection has its own lines, and bodies do not count
+				body := strings.Repeat("\n", 500)
+				text := "POST /api/get-token HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A: b\r\n", c.lines-1) + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+				_, _ = io.WriteString(conn, text) // it fails where the connection has ended
+				response, err := http.ReadResponse(reader, nil)
+				if !c.answer {
+					if err == nil && response.StatusCode != http.StatusBadRequest {
+						t.Errorf("answered %d", response.StatusCode)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+				if response.StatusCode != http.StatusUnauthorized {
+					t.Errorf("%d", response.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// However the bytes of a head are cut, its lines are counted alike.
+func TestLinesAreCountedHoweverTheyAreCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		head string
+		ok   bool
+	}{
+		{"GET / HTTP/1.1\nHost: a\n\n" + strings.Repeat("a\n", 1000), true},
+		{"GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", maxLines), false},
+		{"GET / HTTP/1.1\r\n" + strings.Repeat("A: b\n", maxLines), false},
+	} {
+		for size := 1; size < 9; size++ {
+			counter, ok := &lineCounter{}, true
+			for rest := c.head; rest != "" && ok; rest = rest[min(size, len(rest)):] {
+				ok = counter.over.Load() || counter.count([]byte(rest[:min(size, len(rest))]))
+			}
+			if ok != c.ok {
+				t.Errorf("%.20q in pieces of %d: %v", c.head, size, ok)
+			}
+		}
+	}
+}
