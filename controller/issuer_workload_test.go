@@ -21,8 +21,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func workloadOf(replicas int32, grants ...grant.Grant) workload {
 	issuer := &v1alpha1.TokenIssuer{ObjectMeta: metav1.ObjectMeta{Namespace: "school", Name: "auth", UID: "uid-1"}}
+	users := &grant.Password{UsersSecretRef: grant.UsersSecretRef{Name: "users", Key: "htpasswd"}}
 	return workload{
-		issuer: issuer, spec: grant.Spec{Replicas: &replicas, Grants: grants},
+		issuer: issuer, spec: grant.Spec{Replicas: &replicas, Grants: grants, Password: users},
 		image: issuerImage{name: "localhost/gatepost-issuer:dev", pull: corev1.PullIfNotPresent}, revision: 7,
 	}
 }
