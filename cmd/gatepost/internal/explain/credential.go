@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"gatepost.dev/gatepost/apikey"
@@ -50,6 +51,9 @@ func Requested(ctx context.Context, in *bundle.Snapshot, text string, r Request,
 	}
 	spec := in.Policy.Spec()
 	put(header, &spec, text)
+	if text == "" {
+		text = carried(header, &spec)
+	}
 	finding, err := sidecar.Judge(ctx, in, sidecar.Inquiry{Method: r.Method, Target: r.Target, Header: header}, now)
 	if err != nil {
 		return Explanation{}, err
@@ -88,6 +92,31 @@ func put(header http.Header, spec *policy.Spec, text string) {
 	}
 }
 
+// carried is the token that a request has, for what is said of it; empty where it
+// is not found. What is decided does not depend on it.
+func carried(header http.Header, spec *policy.Spec) string {
+	if spec.JWT == nil {
+		return ""
+	}
+	for _, from := range spec.JWT.ExtractFrom.Headers {
+		for _, value := range header.Values(from.Name) {
+			if http.CanonicalHeaderKey(from.Name) == "Cookie" {
+				cookies, _ := http.ParseCookie(value) // what cannot be read carries nothing
+				for _, cookie := range cookies {
+					if cookie.Name+"=" == from.ValuePrefix {
+						return cookie.Value
+					}
+				}
+				continue
+			}
+			if n := len(from.ValuePrefix); len(value) > n && policy.EqualFoldASCII(value[:n], from.ValuePrefix) {
+				return strings.TrimSpace(value[n:])
+			}
+		}
+	}
+	return ""
+}
+
 func maxToken(in *bundle.Snapshot) int {
 	if limits := in.Policy.Spec().Limits; limits != nil && limits.MaxTokenBytes != nil {
 		return int(*limits.MaxTokenBytes)
@@ -117,11 +146,14 @@ func ofKey(in *bundle.Snapshot, text string, now time.Time) Explanation {
 
 // ofToken explains what Verify found.
 func ofToken(in *bundle.Snapshot, text string, outcome token.Outcome, trace []token.Outcome, now time.Time) Explanation {
-	said := unverified.Read(text)
 	made := of(outcome.Reason)
 	made.Decision, made.Policy = verdict(in, outcome.Reason), in.Name
 	made.Provider, made.KID, made.Claim = outcome.Provider, outcome.KID, outcome.Claim
 	made.Checks = checks(outcome.Reason, false)
+	if text == "" {
+		return made // nothing is known of what it says
+	}
+	said := unverified.Read(text)
 	made.Times = said.Moments(now)
 	c := circumstances{in: in, said: said, outcome: outcome, now: now}
 	made.Here = c.say()
