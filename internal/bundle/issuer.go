@@ -195,14 +195,15 @@ func isShown(key token.Key, publish []keyring.VerifyKey) error {
 	return errors.New("the public key that is shown under its id is another's: verifiers would refuse its tokens")
 }
 
-// publicKey is what makes one public key another than the next (RFC 7638).
+// publicKey is what makes one public key another than the next, in the order of
+// RFC 7638 section 3.3.
 type publicKey struct {
+	Crv string `json:"crv,omitempty"`
+	E   string `json:"e,omitempty"`
 	Kty string `json:"kty"`
-	Crv string `json:"crv"`
-	X   string `json:"x"`
-	Y   string `json:"y"`
-	N   string `json:"n"`
-	E   string `json:"e"`
+	N   string `json:"n,omitempty"`
+	X   string `json:"x,omitempty"`
+	Y   string `json:"y,omitempty"`
 }
 
 func publicMembers(jwk json.RawMessage) publicKey {

@@ -3,7 +3,9 @@ package bundle
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -21,7 +23,8 @@ import (
 // IssuerDirectory takes an issuer from its document and from files by the name
 // "name/key", as Directory does. What signs is read from the files that an
 // exported Secret has: NAME/current is the HMAC secret or the private key in PEM,
-// NAME/current.kid its id (else "current"), NAME/jwks.json the public keys (else
+// NAME/current.kid its id (else "current" for a secret, a
+// thumbprint for a private key), NAME/jwks.json the public keys (else
 // the current one's alone). The users are NAME/KEY as the document's
 // usersSecretRef names them, or the content of a file of their own. The cluster's
 // keys are serviceaccounts.json. The label, usually the directory's path, is for
@@ -79,15 +82,48 @@ func (d issuerDirectory) signer(name string) (keyring.SignerFile, error) {
 		f.Algorithm = "HS256"
 		err = token.CheckSecret(f.Algorithm, value, false)
 	} else {
-		f.Algorithm, err = d.algorithm(name, f.KID, block)
-	}
-	if err == nil && !isSecretAlgorithm(f.Algorithm) {
-		f.Publish, err = d.shown(name, f)
+		err = d.private(name, &f, block)
 	}
 	if err != nil {
 		return f, fmt.Errorf("spec.signingKeyRef: %s: %w", at, err)
 	}
 	return f, nil
+}
+
+// private fills in what goes with a private key. Without a file for it its id is
+// made of the key itself: another key must never have the same, because verifiers
+// ask for a key set again only when they do not know an id.
+func (d issuerDirectory) private(name string, f *keyring.SignerFile, block *pem.Block) error {
+	var err error
+	if f.Algorithm, err = d.algorithm(name, f.KID, block); err != nil {
+		return err
+	}
+	key, err := token.ParsePrivate(f.Algorithm, f.Value)
+	if err != nil {
+		return err
+	}
+	if d.files[path.Join(name, "current.kid")] == nil {
+		if f.KID, err = thumbprint(key); err != nil {
+			return err
+		}
+	}
+	key.KID = f.KID
+	f.Publish, err = d.shown(name, key)
+	return err
+}
+
+// thumbprint is half of the SHA-256 of RFC 7638, in small letters and digits.
+func thumbprint(key token.Key) (string, error) {
+	public, err := token.PublicJWK(key)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(publicMembers(public))
+	if err != nil {
+		return "", fmt.Errorf("writing the public key: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:sha256.Size/2]), nil
 }
 
 // members are those of a JWK that are looked at here.
@@ -159,7 +195,7 @@ func curveAlgorithm(key *ecdsa.PrivateKey) (string, error) {
 
 // shown are the public keys: those of jwks.json, and the signing key's where that
 // is not among them.
-func (d issuerDirectory) shown(name string, f keyring.SignerFile) ([]keyring.VerifyKey, error) {
+func (d issuerDirectory) shown(name string, key token.Key) ([]keyring.VerifyKey, error) {
 	keys, err := d.set(name)
 	if err != nil {
 		return nil, err
@@ -170,19 +206,18 @@ func (d issuerDirectory) shown(name string, f keyring.SignerFile) ([]keyring.Ver
 		if err := json.Unmarshal(text, &m); err != nil {
 			return nil, fmt.Errorf("reading jwks.json beside it: %w", err)
 		}
-		shown = append(shown, keyring.VerifyKey{KID: m.KID, Alg: m.Alg, JWK: text})
+		public, err := json.Marshal(publicMembers(text)) // whatever else stands there is shown to nobody
+		if err != nil {
+			return nil, fmt.Errorf("reading jwks.json beside it: %w", err)
+		}
+		shown = append(shown, keyring.VerifyKey{KID: m.KID, Alg: m.Alg, JWK: public})
 	}
-	if slices.ContainsFunc(shown, func(k keyring.VerifyKey) bool { return k.KID == f.KID }) {
+	if slices.ContainsFunc(shown, func(k keyring.VerifyKey) bool { return k.KID == key.KID }) {
 		return shown, nil
 	}
-	private, err := token.ParsePrivate(f.Algorithm, f.Value)
+	public, err := token.PublicJWK(key)
 	if err != nil {
 		return nil, err
 	}
-	private.KID = f.KID
-	public, err := token.PublicJWK(private)
-	if err != nil {
-		return nil, err
-	}
-	return append([]keyring.VerifyKey{{KID: f.KID, Alg: f.Algorithm, JWK: public}}, shown...), nil
+	return append([]keyring.VerifyKey{{KID: key.KID, Alg: key.Alg, JWK: public}}, shown...), nil
 }
