@@ -228,6 +228,22 @@ func TestAnswersAreForListedPages(t *testing.T) {
 	}
 }
 
+// A proxy that closes its connections after each request gets the answer too, though
+// the issuer reads no more of a body than it has to.
+func TestRefusedUploadsAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	large := strings.Repeat("x", 1<<20)
+	for range 20 {
+		for target, status := range map[string]int{"/token": http.StatusRequestEntityTooLarge, "/none": http.StatusNotFound} {
+			got := from(1).send(t.Context(), "POST", s.URL+target, strings.NewReader(large), http.Header{"Content-Type": {formType}})
+			if got.err != nil || got.status != status {
+				t.Fatalf("%s: %d %v, want %d", target, got.status, got.err, status)
+			}
+		}
+	}
+}
+
 // A body that comes slowly, or never, holds nobody up and does not stay.
 func TestSlowBodiesEnd(t *testing.T) {
 	t.Parallel()
