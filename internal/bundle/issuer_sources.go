@@ -99,6 +99,9 @@ func (i *Issuer) takeUsers(source IssuerSource) error {
 		return fmt.Errorf("spec.password.usersSecretRef: %w", joinFew(errs))
 	}
 	i.Users = users
+	if mixed := users.Mixed(); len(mixed) > 0 {
+		i.Warnings = append(i.Warnings, "spec.password.usersSecretRef: the hashes are of several kinds, and each login computes one of each: "+strings.Join(mixed, ", "))
+	}
 	return nil
 }
 

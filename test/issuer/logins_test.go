@@ -28,6 +28,9 @@ func (s *stage) hashes() int {
 func TestPasswordsGetTokens(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(setup *live.IssuerSetup) { setup.Users = adaBcrypt + cydArgon2 })
+	if records := s.Logs.String(); !strings.Contains(records, "bcrypt with cost 10, argon2id with m=19456,t=2,p=1") {
+		t.Errorf("hashes of two kinds are not warned about:\n%s", records)
+	}
 	for name, c := range map[string]struct {
 		user, password string
 		status         int
