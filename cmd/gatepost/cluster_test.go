@@ -34,7 +34,7 @@ func TestClusterTranscripts(t *testing.T) {
 	stage.kubectl("create", "namespace", "gatepost-system")
 	stage.kubectl("apply", "--server-side", "-k", filepath.Join("..", "..", "config", "rbac"))
 	end := fleet.RunController(t, c.Config, controller.Config{
-		Namespace: "gatepost-system", MinPrePublish: time.Second, RetireMargin: 2 * time.Second,
+		Namespace: "gatepost-system", IssuerImage: "example.com/gatepost-issuer:test", MinPrePublish: time.Second, RetireMargin: 2 * time.Second,
 	})
 	defer end()
 	t.Run("installed", func(t *testing.T) { stage.run(t, filepath.Join("testdata", "cluster")) })
@@ -74,7 +74,7 @@ func (s *clusterStage) run(t *testing.T, dir string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"kubectl": s.kubectlCommand, "fleet": s.fleetCommand, "hold": s.holdCommand, "sign": s.signCommand, "as": s.asCommand, "env2": envCommand, "inorder": inOrderCommand, "terminal": terminalCommand, "narrow": narrowCommand,
+			"kubectl": s.kubectlCommand, "fleet": s.fleetCommand, "issuers": s.issuersCommand, "hold": s.holdCommand, "sign": s.signCommand, "as": s.asCommand, "env2": envCommand, "inorder": inOrderCommand, "terminal": terminalCommand, "narrow": narrowCommand,
 		},
 	})
 }
@@ -107,6 +107,16 @@ func (s *clusterStage) fleetCommand(ts *testscript.TestScript, _ bool, args []st
 	for i, pod := range pods {
 		ts.Setenv("POD"+strconv.Itoa(i+1), pod.Name)
 	}
+}
+
+// issuersCommand: issuers NAME COUNT, plays the pods of a TokenIssuer.
+func (s *clusterStage) issuersCommand(ts *testscript.TestScript, _ bool, args []string) {
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	_, err = ts.Value(fleetKey{}).(*fleet.Fleet).Issuers(ctx, args[0], count)
+	ts.Check(err)
 }
 
 // signCommand: sign SECRET POLICY, a back end that reads the exported Secret
