@@ -32,7 +32,7 @@ test: ## everything CI runs: units, race, control-plane tests, a real node
 	test/cluster/build
 	go -C test/cluster/image test ./...
 	go -C test/cluster/kube test -vet=off ./internal/pki/
-	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./charts/... ./test/cluster
+	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./cmd/gatepost ./charts/... ./test/cluster
 	go test -tags cluster -count 1 -run InACluster ./test/docs
 	go test -tags cluster -count 1 -run NeverRestarts ./test/alerts
 	go test -tags cluster -count 1 -timeout 20m -skip AThousand -v ./test/fleet
