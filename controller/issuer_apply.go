@@ -63,8 +63,8 @@ func (a *applier) keep(ctx context.Context, want *unstructured.Unstructured, own
 	if err != nil {
 		return err
 	}
-	was, known := a.mark(partOf(want))
-	if have != nil && known && untouched(have, want) && was == (mark{have.UID, editionOf(have), sum}) {
+	was := a.mark(partOf(want))
+	if have != nil && untouched(have, want) && was == (mark{have.UID, editionOf(have), sum}) {
 		return nil
 	}
 	if have == nil { // it may be there without our label
@@ -72,12 +72,17 @@ func (a *applier) keep(ctx context.Context, want *unstructured.Unstructured, own
 			return err
 		}
 	}
-	if have != nil && !metav1.IsControlledBy(have, owner) && (!known || was.uid != have.UID) {
-		return fmt.Errorf("%s %s: %w", want.GetKind(), want.GetName(), errForeign)
-	}
 	if have != nil {
+		if !metav1.IsControlledBy(have, owner) && was.uid != have.UID {
+			return fmt.Errorf("%s %s: %w", want.GetKind(), want.GetName(), errForeign)
+		}
 		want.SetUID(have.UID)
 	}
+	return a.apply(ctx, want, sum)
+}
+
+// apply applies a part, and remembers how it was left.
+func (a *applier) apply(ctx context.Context, want *unstructured.Unstructured, sum [sha256.Size]byte) error {
 	if err := a.writer.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying %s %s: %w", want.GetKind(), want.GetName(), err)
 	}
@@ -141,11 +146,11 @@ func editionOf(object metav1.Object) string {
 	return "version " + object.GetResourceVersion()
 }
 
-func (a *applier) mark(p part) (mark, bool) {
+// mark is how a part was left; zero: not known.
+func (a *applier) mark(p part) mark {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m, known := a.left[p]
-	return m, known
+	return a.left[p]
 }
 
 func (a *applier) leave(p part, m mark) {

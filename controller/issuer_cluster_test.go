@@ -242,6 +242,31 @@ func (run issuing) send(t *testing.T, pods ...*fleet.IssuerPod) {
 	})
 }
 
+func TestAnIssuerThatServesSaysSo(t *testing.T) {
+	t.Parallel()
+	ns := world.cluster.Namespace(t)
+	key, issuer := issuerKey(ns, "ES256"), tokenIssuer(ns, "auth")
+	create(t, key)
+	create(t, issuer)
+	f, err := fleet.New(t.Context(), fleet.Options{Config: world.cluster.Config, Namespace: ns, Image: sidecarImage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := f.Issuers(ctx, "auth", 2); err != nil {
+		t.Fatal(err)
+	}
+	issuerHas(t, issuer, yes, v1alpha1.ReasonServing, "2 pods answer, and sign with key "+issuer.Status.ActiveKeyID)
+	want := v1alpha1.IssuerEndpoints{
+		Service: "http://auth-issuer." + ns + ".svc", Token: "https://auth.example.com/agents/token",
+	}
+	if got := issuer.Status.Endpoints; got.Service != want.Service || got.Token != want.Token || issuer.Status.ReadyReplicas != 2 {
+		t.Errorf("%d pods are ready, endpoints %+v", issuer.Status.ReadyReplicas, got)
+	}
+}
+
 func phases(key *v1alpha1.SigningKey) string {
 	var list []string
 	for _, one := range key.Status.Keys {

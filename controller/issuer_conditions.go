@@ -127,10 +127,7 @@ func (v issuerView) readiness() condition {
 		}
 	}
 	message := fmt.Sprintf("%d pods answer, and sign with key %s", v.pods.ready, v.signer.KID)
-	for _, note := range v.notes {
-		message += "; " + note
-	}
-	return holds(kind, v1alpha1.ReasonServing, message)
+	return holds(kind, v1alpha1.ReasonServing, strings.Join(append([]string{message}, v.notes...), "; "))
 }
 
 // unwritten is why the bundle is not this generation's.

@@ -127,8 +127,8 @@ func (f *Fleet) startIssuer(name string, object *corev1.Pod) (*IssuerPod, error)
 	}
 	var err error
 	for range 50 { // nobody else has chosen the same
-		number := rand.Uint32N(1 << 22) //nolint:gosec // an address needs no secrecy
-		at := netip.AddrFrom4([4]byte{127, byte(16 + number>>16&31), byte(number >> 8), byte(number)})
+		number := rand.IntN(1 << 21) //nolint:gosec // an address needs no secrecy
+		at := netip.AddrFrom4([4]byte{127, byte(16 + number>>16&31), byte(number >> 8 & 255), byte(number & 255)})
 		pod.listener, err = (&net.ListenConfig{}).Listen(f.ctx, "tcp", netip.AddrPortFrom(at, v1alpha1.AdminPort).String())
 		if err == nil {
 			break
