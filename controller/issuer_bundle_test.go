@@ -128,3 +128,35 @@ func TestTokensLiveNoLongerThanTheirKeyAllows(t *testing.T) {
 		}
 	}
 }
+
+// A key waits for the bundle of an issuer only while somebody will write it.
+func TestAKeyWaitsForBundlesThatWillBeWritten(t *testing.T) {
+	t.Parallel()
+	issuer := func(edit func(*v1alpha1.TokenIssuer)) *v1alpha1.TokenIssuer {
+		one := &v1alpha1.TokenIssuer{ObjectMeta: metav1.ObjectMeta{Name: "auth", Generation: 2}, Spec: issuedWith(2).Spec}
+		edit(one)
+		return one
+	}
+	failing := func(reason string) func(*v1alpha1.TokenIssuer) {
+		return func(i *v1alpha1.TokenIssuer) {
+			i.Status.ObservedGeneration = 2
+			i.Status.Conditions = setConditions(nil, 2, fails(v1alpha1.ConditionReady, reason, "why"))
+		}
+	}
+	for sentence, test := range map[string]struct {
+		issuer *v1alpha1.TokenIssuer
+		want   bool
+	}{
+		"one that was not looked at yet":        {issuer(func(*v1alpha1.TokenIssuer) {}), true},
+		"one of another key":                    {issuer(func(i *v1alpha1.TokenIssuer) { i.Spec.SigningKeyRef.Name = "other" }), false},
+		"one whose pods are not ready":          {issuer(failing(v1alpha1.ReasonReplicasNotReady)), true},
+		"one whose key is not there yet":        {issuer(failing(v1alpha1.ReasonSigningKeyNotReady)), true},
+		"one whose users are missing":           {issuer(failing(v1alpha1.ReasonSecretNotFound)), false},
+		"one whose bundle is somebody else's":   {issuer(failing(v1alpha1.ReasonBundleConflict)), false},
+		"one that is deleted and kept by a tie": {issuer(func(i *v1alpha1.TokenIssuer) { i.DeletionTimestamp = &metav1.Time{Time: noon} }), false},
+	} {
+		if got := expectedOfIssuer(test.issuer, "k"); got != test.want {
+			t.Errorf("%s: %v", sentence, got)
+		}
+	}
+}

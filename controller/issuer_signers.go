@@ -110,8 +110,12 @@ func issuerCarrier(issuer *v1alpha1.TokenIssuer, key *v1alpha1.SigningKey, had w
 }
 
 // expectedOfIssuer reports whether a bundle that does not hold the key yet is about
-// to: its issuer refers to it, and nothing keeps the bundle from being written.
+// to: its issuer refers to it, and nothing keeps the bundle from being written. That
+// of one that is being deleted, and that somebody's finalizer keeps, stays as it is.
 func expectedOfIssuer(issuer *v1alpha1.TokenIssuer, key string) bool {
+	if issuer.DeletionTimestamp != nil {
+		return false
+	}
 	if !usesKey(issuer, key) || issuer.Status.ObservedGeneration < issuer.Generation {
 		return usesKey(issuer, key)
 	}
