@@ -25,14 +25,14 @@ build: ## sidecar, controller, issuer and gatepost into bin/
 .PHONY: test
 test: ## everything CI runs: units, race, control-plane tests, a real node
 	go vet -tags cluster,e2e ./...
-	go test $$(go list ./... | grep -v '/test/')
-	go test -p 1 ./test/...
-	CGO_ENABLED=1 go test -race ./policy/... ./token/... ./sidecar/... ./internal/filewatch/... ./internal/keyring/... ./internal/throttle ./issuer/... ./controller/...
+	go test -timeout 20m $$(go list ./... | grep -v '/test/')
+	go test -timeout 20m -p 1 ./test/...
+	CGO_ENABLED=1 go test -timeout 20m -race ./policy/... ./token/... ./sidecar/... ./internal/filewatch/... ./internal/keyring/... ./internal/throttle ./internal/crowd ./issuer/... ./controller/... ./cmd/gatepost/internal/kube ./cmd/gatepost/internal/output
 	CGO_ENABLED=1 go test -race -run 'Bounded|GivesUp|Turns' ./internal/password
 	test/cluster/build
 	go -C test/cluster/image test ./...
 	go -C test/cluster/kube test -vet=off ./internal/pki/
-	go test -tags cluster -p 1 -count 1 ./controller/... ./cmd/controller/... ./cmd/gatepost ./charts/... ./test/cluster
+	go test -tags cluster -p 1 -count 1 -timeout 20m ./controller/... ./cmd/controller/... ./cmd/gatepost ./charts/... ./test/cluster
 	go test -tags cluster -count 1 -run InACluster ./test/docs
 	go test -tags cluster -count 1 -run NeverRestarts ./test/alerts
 	go test -tags cluster -count 1 -timeout 20m -skip AThousand -v ./test/fleet
