@@ -15,6 +15,7 @@ import (
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
 )
@@ -222,7 +223,7 @@ func (in issuerInput) number(file *keyring.File, others map[string][]byte) ([]by
 
 // loadsIssuer does what a pod of an issuer does with its bundle.
 func loadsIssuer(data map[string][]byte, now time.Time) error {
-	_, err := bundle.LoadIssuer(bundle.IssuerFiles(data), bundle.Options{Now: now})
+	_, err := issuing.Load(issuing.Files(data), bundle.Options{Now: now})
 	return err
 }
 

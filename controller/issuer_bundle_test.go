@@ -13,6 +13,7 @@ import (
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/policy"
@@ -98,7 +99,7 @@ func TestTheBundleOfAnIssuerIsPlannedFromWhatIsThere(t *testing.T) {
 			if plan.view.revision != test.revision || plan.signer == nil || plan.signer.KID != test.signs || reasons(plan) != test.problem || plan.view.current != test.current {
 				t.Fatalf("revision %d, signs with %v, problems %q, current %v: %v", plan.view.revision, plan.signer, reasons(plan), plan.view.current, plan.view.invalid)
 			}
-			made, err := bundle.LoadIssuer(bundle.IssuerFiles(plan.data), bundle.Options{Now: noon, InForce: bundle.Facts{Revision: 42, AckKey: []byte(in.last.file.AckKey)}})
+			made, err := issuing.Load(issuing.Files(plan.data), bundle.Options{Now: noon, InForce: bundle.Facts{Revision: 42, AckKey: []byte(in.last.file.AckKey)}})
 			if err != nil {
 				t.Fatalf("a pod that has the last one refuses it: %v", err)
 			}
@@ -119,7 +120,7 @@ func TestTokensLiveNoLongerThanTheirKeyAllows(t *testing.T) {
 		from := signedBy(7, keyring.Active)
 		from.keys["k"].key.Spec.MaxTokenLifetime = &policy.Duration{Duration: lifetime}
 		plan := planIssuer(issuerInput{accepted: issuedWith(1), from: from, ackKey: bytes.Repeat([]byte{1}, ackKeyBytes), now: noon})
-		made, err := bundle.LoadIssuer(bundle.IssuerFiles(plan.data), bundle.Options{Now: noon})
+		made, err := issuing.Load(issuing.Files(plan.data), bundle.Options{Now: noon})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ import (
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/test/fleet"
 	"gatepost.dev/gatepost/token"
@@ -71,13 +72,13 @@ func issuerHas(t *testing.T, issuer *v1alpha1.TokenIssuer, status metav1.Conditi
 }
 
 // loaded loads an issuer's bundle as its pods do; nil: there is none.
-func loaded(t *testing.T, issuer *v1alpha1.TokenIssuer) *bundle.Issuer {
+func loaded(t *testing.T, issuer *v1alpha1.TokenIssuer) *issuing.Snapshot {
 	t.Helper()
 	secret := secretOf(t, issuer.Namespace, v1alpha1.IssuerName(issuer.Name))
 	if secret == nil || len(secret.Data) == 0 {
 		return nil
 	}
-	made, err := bundle.LoadIssuer(bundle.IssuerFiles(secret.Data), bundle.Options{})
+	made, err := issuing.Load(issuing.Files(secret.Data), bundle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +183,8 @@ func TestAnIssuerIsRunHealedAndDeleted(t *testing.T) {
 	}
 }
 
-// issuing is a key of our issuer, the issuer with its pods, and pods that verify.
-type issuing struct {
+// issuance is a key of our issuer, the issuer with its pods, and pods that verify.
+type issuance struct {
 	key    *v1alpha1.SigningKey
 	issuer *v1alpha1.TokenIssuer
 	fleet  *fleet.Fleet
@@ -191,10 +192,10 @@ type issuing struct {
 	guards []*fleet.Pod
 }
 
-func issuingWith(t *testing.T, algorithm string) issuing {
+func issuingWith(t *testing.T, algorithm string) issuance {
 	t.Helper()
 	ns := world.cluster.Namespace(t)
-	run := issuing{key: issuerKey(ns, algorithm), issuer: tokenIssuer(ns, "auth")}
+	run := issuance{key: issuerKey(ns, algorithm), issuer: tokenIssuer(ns, "auth")}
 	run.key.Spec.Rotation.RetireAfter, run.key.Spec.MaxTokenLifetime = seconds(4), seconds(2)
 	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
 	p.Spec.JWT.Providers[0].Algorithms = []policy.Algorithm{policy.Algorithm(algorithm)}
@@ -219,7 +220,7 @@ func issuingWith(t *testing.T, algorithm string) issuing {
 }
 
 // send lets each pod of the issuer sign for the guarded pods, until the test ends.
-func (run issuing) send(t *testing.T, pods ...*fleet.IssuerPod) {
+func (run issuance) send(t *testing.T, pods ...*fleet.IssuerPod) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var sending sync.WaitGroup

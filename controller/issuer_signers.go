@@ -15,8 +15,8 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-// issuing is what the issuers of a namespace have to do with one SigningKey.
-type issuing struct {
+// issuance is what the issuers of a namespace have to do with one SigningKey.
+type issuance struct {
 	bundles  []types.NamespacedName // of those that sign, show keys or verify
 	carriers []carrier
 	signers  []keyring.Signer // the pods that sign, with the keys that they proved
@@ -24,8 +24,8 @@ type issuing struct {
 
 // readIssuers finds the issuers of the namespace that sign with the SigningKey,
 // show its keys or verify with them.
-func (r *keyReconciler) readIssuers(ctx context.Context, key *v1alpha1.SigningKey, issuers []v1alpha1.TokenIssuer, pods []corev1.Pod) (issuing, error) {
-	var all issuing
+func (r *keyReconciler) readIssuers(ctx context.Context, key *v1alpha1.SigningKey, issuers []v1alpha1.TokenIssuer, pods []corev1.Pod) (issuance, error) {
+	var all issuance
 	for i := range issuers {
 		issuer := &issuers[i]
 		report := r.switchboard.roll.Report(issuerKey(issuer))

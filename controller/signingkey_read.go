@@ -28,7 +28,7 @@ type keyWorld struct {
 	imported *corev1.Secret // nil: there is none, or none is asked for
 	carriers []carrier
 	orphans  orphans
-	issuing  issuing
+	issuing  issuance
 	skew     time.Duration
 	margin   time.Duration // how long nobody may have watched without a doubt
 	strict   bool          // keys come and go by proof (waitForVerifiers)

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"gatepost.dev/gatepost/grant"
-	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 )
 
 // metadata is RFC 8414 section 2. With the last three members it is that of OpenID
@@ -25,7 +25,7 @@ type metadata struct {
 }
 
 // documentsOf are the documents of an issuer, written once.
-func documentsOf(loaded *bundle.Issuer) (map[endpoint][]byte, error) {
+func documentsOf(loaded *issuing.Snapshot) (map[endpoint][]byte, error) {
 	spec := loaded.Plan.Spec()
 	at := grant.EndpointsOf(spec.Issuer)
 	about := metadata{

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/token"
 )
@@ -88,10 +89,10 @@ func (p *pod) signs(kid string, shown ...string) {
 func (p *pod) mount(revision int64) {
 	p.t.Helper()
 	p.keys.Revision, p.keys.SigningKeys["agent"] = revision, revision
-	files := map[string][]byte{bundle.IssuerDocumentKey: []byte(strings.ReplaceAll(podDocument, "{issuer}", p.url))}
+	files := map[string][]byte{issuing.DocumentKey: []byte(strings.ReplaceAll(podDocument, "{issuer}", p.url))}
 	var err, signerErr error
-	files[bundle.IssuerKeysKey], err = p.keys.Marshal()
-	files[bundle.IssuerSignerKey], signerErr = p.signer.Marshal()
+	files[issuing.KeysKey], err = p.keys.Marshal()
+	files[issuing.SignerKey], signerErr = p.signer.Marshal()
 	if err = errors.Join(err, signerErr); err != nil {
 		p.t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestAPodTakesNothingOlder(t *testing.T) {
 	p.signs("4-c")
 	p.mount(4)
 	p.await("the older one is refused", func() bool { return strings.Contains(p.log.String(), "an older state of the cluster, such as") })
-	p.mountFiles(map[string][]byte{bundle.IssuerDocumentKey: []byte("{"), bundle.IssuerKeysKey: []byte("{"), bundle.IssuerSignerKey: []byte("secret")})
+	p.mountFiles(map[string][]byte{issuing.DocumentKey: []byte("{"), issuing.KeysKey: []byte("{"), issuing.SignerKey: []byte("secret")})
 	p.await("the broken one is refused", func() bool { return strings.Count(p.log.String(), "reload refused") >= 2 })
 	if state := p.state(); state.Revision != 5 || state.Signs["agent"] != "5-b" {
 		t.Errorf("the last good one is not in force: %+v", state)

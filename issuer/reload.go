@@ -9,6 +9,7 @@ import (
 
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/filewatch"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/token"
 )
@@ -77,7 +78,7 @@ func (i *Issuer) load() (*site, error) {
 	if before != nil {
 		options.InForce = before.Facts
 	}
-	loaded, err := bundle.LoadIssuer(i.source(files), options)
+	loaded, err := issuing.Load(i.source(files), options)
 	if _, ok := errors.AsType[manifest.Errors](err); ok && !i.config.InPod() {
 		err = fmt.Errorf("reading %s: %w", i.config.DocumentFile, err)
 	}
@@ -88,16 +89,16 @@ func (i *Issuer) load() (*site, error) {
 }
 
 // source is the files as an issuer is loaded from them.
-func (i *Issuer) source(files filewatch.Files) bundle.IssuerSource {
+func (i *Issuer) source(files filewatch.Files) issuing.Source {
 	if i.config.InPod() {
-		return bundle.IssuerFiles(within(files, i.config.BundleDir))
+		return issuing.Files(within(files, i.config.BundleDir))
 	}
 	var users []byte
 	if i.config.UsersFile != "" {
 		users = files[filepath.Clean(i.config.UsersFile)]
 	}
 	dir := filepath.Clean(i.config.KeysDir)
-	return bundle.IssuerDirectory(files[filepath.Clean(i.config.DocumentFile)], dir, within(files, dir), users)
+	return issuing.Directory(files[filepath.Clean(i.config.DocumentFile)], dir, within(files, dir), users)
 }
 
 // within are the files of a directory by their names in it.

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"gatepost.dev/gatepost/grant"
-	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/cookie"
+	"gatepost.dev/gatepost/internal/issuing"
 	"gatepost.dev/gatepost/internal/throttle"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/token"
@@ -86,11 +86,11 @@ func (i *Issuer) session(x *exchange) (grant.Principal, bool) {
 
 // credential is what a request has for a session.
 type credential struct {
-	reason   policy.Reason // why there is none that can be judged; empty: there is
-	place    *bundle.Place // where the token was; nil: it is a session that is introspected
-	raw      token.Raw     // the token
-	asked    string        // the cookie of such a session
-	inCookie bool          // browsers add it by themselves
+	reason   policy.Reason  // why there is none that can be judged; empty: there is
+	place    *issuing.Place // where the token was; nil: it is a session that is introspected
+	raw      token.Raw      // the token
+	asked    string         // the cookie of such a session
+	inCookie bool           // browsers add it by themselves
 }
 
 // credential finds the one credential of a request among the places that may hold
@@ -122,7 +122,7 @@ func (s *site) credential(r *http.Request) credential {
 }
 
 // extract takes a token out of one place.
-func extract(place *bundle.Place, h http.Header) (token.Raw, policy.Reason) {
+func extract(place *issuing.Place, h http.Header) (token.Raw, policy.Reason) {
 	if place.Cookie != "" {
 		return token.Extract(cookie.Values(h["Cookie"], place.Cookie), "", 0)
 	}

@@ -4,15 +4,15 @@ import (
 	"fmt"
 
 	"gatepost.dev/gatepost/grant"
-	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/clientaddr"
 	"gatepost.dev/gatepost/internal/crossorigin"
+	"gatepost.dev/gatepost/internal/issuing"
 )
 
 // site is a loaded issuer and everything that follows from it. It is immutable
 // and swapped as a whole.
 type site struct {
-	*bundle.Issuer
+	*issuing.Snapshot
 
 	spec      grant.Spec
 	cors      crossorigin.Rules
@@ -24,9 +24,9 @@ type site struct {
 }
 
 // newSite derives everything from a loaded issuer. before is in force now, or nil.
-func newSite(loaded *bundle.Issuer, before *site) (*site, error) {
+func newSite(loaded *issuing.Snapshot, before *site) (*site, error) {
 	spec := loaded.Plan.Spec()
-	made := &site{Issuer: loaded, spec: spec, cors: crossorigin.New(spec.CORS), routes: routesOf(spec.Issuer)}
+	made := &site{Snapshot: loaded, spec: spec, cors: crossorigin.New(spec.CORS), routes: routesOf(spec.Issuer)}
 	var err error
 	if made.proxies, err = clientaddr.Parse(spec.TrustedProxies); err != nil {
 		return nil, fmt.Errorf("issuer %s: spec.trustedProxies: %w", loaded.Name, err)

@@ -28,6 +28,7 @@ var directions = []struct {
 	{"internal/filewatch", []string{"k8s.io/", "sigs.k8s.io/", "net/http"}},
 	{"token", []string{"k8s.io/", "sigs.k8s.io/", "github.com/prometheus/", module + "/sidecar", module + "/api/", module + "/internal/"}},
 	{"internal/bundle", []string{"k8s.io/", "sigs.k8s.io/", "github.com/prometheus/", module + "/sidecar", module + "/api/"}},
+	{"internal/issuing", []string{"k8s.io/", "sigs.k8s.io/", "github.com/prometheus/", module + "/sidecar", module + "/api/", module + "/controller"}},
 	{"sidecar", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/controller"}},
 	{"issuer", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/controller", module + "/sidecar"}},
 	{"issuer/refresh", []string{"k8s.io/", "sigs.k8s.io/", "net/http", module + "/internal/"}},
@@ -37,7 +38,7 @@ var directions = []struct {
 	{"controller/inject", []string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime", "github.com/lestrrat-go/"}},
 	{"controller/rollcall", []string{"k8s.io/client-go/", "k8s.io/api/", "sigs.k8s.io/", "github.com/prometheus/", module + "/api/", module + "/sidecar"}},
 	{"controller", []string{module + "/sidecar", module + "/issuer"}},
-	{"cmd/sidecar", []string{"k8s.io/", "sigs.k8s.io/", module + "/issuer"}},
+	{"cmd/sidecar", []string{"k8s.io/", "sigs.k8s.io/", module + "/issuer", module + "/internal/password", "golang.org/x/crypto/argon2", "golang.org/x/crypto/bcrypt"}},
 	{"cmd/issuer", []string{"k8s.io/", "sigs.k8s.io/", module + "/api/", module + "/sidecar"}},
 }
 

@@ -49,8 +49,9 @@ func (f file) clients(doc manifest.Document, _ *policy.APIKeyAuth, _ time.Time) 
 	return f.APIKeys, nil
 }
 
-// resolveClients makes the Set of the policy's clients; nil without apiKeyAuth.
-func resolveClients(doc manifest.Document, a *policy.APIKeyAuth, keys Keys, now time.Time) (*apikey.Set, []string, error) {
+// Clients makes the Set of the clients that a document's apiKeyAuth lets in; nil
+// without apiKeyAuth. The warnings and errors name it spec.apiKeyAuth.
+func Clients(doc manifest.Document, a *policy.APIKeyAuth, keys Keys, now time.Time) (*apikey.Set, []string, error) {
 	if a == nil {
 		if len(doc.APIKeys) > 0 {
 			return nil, []string{"spec.apiKeyAuth: is absent, though there are APIKeys: none of their keys is let in"}, nil

@@ -94,7 +94,8 @@ func (d directory) keySet(field, name, key string) (found, error) {
 	if !ok {
 		return found{}, fmt.Errorf("%s: no key set found: create %s", field, d.at(name, key))
 	}
-	return parseSet(fmt.Sprintf("%s: %s", field, d.at(name, key)), data)
+	set, warnings, err := ParseSet(fmt.Sprintf("%s: %s", field, d.at(name, key)), data)
+	return found{set: set, warnings: warnings}, err
 }
 
 func (d directory) certificates(field string, p *policy.Provider) ([]byte, error) {

@@ -9,6 +9,18 @@ import (
 // ErrOlderRevision is wrapped by errors about keys that were replaced before.
 var ErrOlderRevision = errors.New("an older state of the cluster")
 
+// FactsOf says which edition of the keys there is, with the revocations that were
+// known before (Options.InForce) remembered. It refuses, wrapping
+// ErrOlderRevision, keys that were replaced already.
+func FactsOf(keys Keys, o Options) (Facts, error) {
+	facts := keys.facts()
+	if err := facts.follow(o); err != nil {
+		return Facts{}, err
+	}
+	facts.Revoked = remember(facts, o.InForce.Revoked)
+	return facts, nil
+}
+
 // follow refuses keys that were replaced already (decision 22): a restored
 // Secret or etcd must not bring back what was removed. A bundle that was deleted
 // and made anew counts from the start under another AckKey, and is no older for

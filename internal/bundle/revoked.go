@@ -32,8 +32,9 @@ func remember(f Facts, before map[string][]string) map[string][]string {
 	return all
 }
 
-// loadedKIDs are the ids of the loaded keys by the SigningKey that they are of.
-func loadedKIDs(providers []token.Provider) map[string][]string {
+// LoadedKIDs are the ids of the loaded keys, ascending, by the SigningKey that
+// they are of.
+func LoadedKIDs(providers []token.Provider) map[string][]string {
 	var loaded map[string][]string
 	for i := range providers {
 		ref := providers[i].SigningKeyRef

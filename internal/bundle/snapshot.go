@@ -89,8 +89,8 @@ var ErrNotSupportedYet = errors.New("NotSupportedYet")
 // ErrOlderRevision, token.ErrSecretTooShort or token.ErrSecretLooksLikeKey where
 // one of them is the reason.
 func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) {
-	facts := keys.facts()
-	if err := facts.follow(options); err != nil {
+	facts, err := FactsOf(keys, options)
+	if err != nil {
 		return nil, err
 	}
 	if missing := policy.Unsupported(doc.Spec); len(missing) > 0 {
@@ -104,8 +104,7 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	snapshot := &Snapshot{
 		Name: doc.Name, Namespace: doc.Namespace, Policy: compiled, Facts: facts, Warnings: compiled.Warnings(),
 	}
-	snapshot.Revoked = remember(facts, options.InForce.Revoked)
-	sources := sources{keys: keys, remotes: options.Remotes, revoked: snapshot.Revoked}
+	sources := Sources{Keys: keys, Remotes: options.Remotes, Revoked: facts.Revoked}
 	providers, warnings, err := sources.resolve(spec.JWT)
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
@@ -114,41 +113,49 @@ func Load(doc manifest.Document, keys Keys, options Options) (*Snapshot, error) 
 	if snapshot.Verifier, err = token.NewVerifier(providers); err != nil {
 		return nil, fmt.Errorf("policy %s: spec.jwt.providers: %w", doc.Name, err)
 	}
-	snapshot.KIDs = loadedKIDs(providers)
-	if snapshot.APIKeys, warnings, err = resolveClients(doc, spec.APIKeyAuth, keys, options.Now); err != nil {
+	snapshot.KIDs = LoadedKIDs(providers)
+	if snapshot.APIKeys, warnings, err = Clients(doc, spec.APIKeyAuth, keys, options.Now); err != nil {
 		return nil, fmt.Errorf("policy %s: %w", doc.Name, err)
 	}
 	snapshot.Warnings = append(snapshot.Warnings, warnings...)
 	return snapshot, nil
 }
 
-// sources are where the keys of a policy come from.
-type sources struct {
-	keys    Keys
-	remotes *token.Remotes
-	revoked map[string][]string // by SigningKey
+// Sources are where the keys of providers come from.
+type Sources struct {
+	// Keys are those that are here.
+	Keys Keys
+	// Remotes fetches remote key sets; nil only checks them.
+	Remotes *token.Remotes
+	// Revoked are the ids of keys, by SigningKey, that are left out.
+	Revoked map[string][]string
 }
 
 // resolve finds the keys of every provider of a policy.
-func (s sources) resolve(jwt *policy.JWT) ([]token.Provider, []string, error) {
+func (s Sources) resolve(jwt *policy.JWT) ([]token.Provider, []string, error) {
 	if jwt == nil {
 		return nil, nil, nil
 	}
+	providers, warnings, err := s.Providers("spec.jwt.providers", jwt.Providers)
 	claims := make([]string, len(jwt.ClaimToHeaders))
 	for i, to := range jwt.ClaimToHeaders {
 		claims[i] = to.Claim
 	}
-	return s.resolveAll("spec.jwt.providers", jwt.Providers, claims)
+	for i := range providers {
+		providers[i].HeaderClaims = claims
+	}
+	return providers, warnings, err
 }
 
-// resolveAll finds the keys of providers. The list is where they are named, for
-// errors; the claims become headers.
-func (s sources) resolveAll(list string, wire []policy.Provider, claims []string) ([]token.Provider, []string, error) {
+// Providers finds the keys of every provider of a list, with warnings about keys
+// that were left out. The list is the field where they are named: errors and
+// warnings begin with it.
+func (s Sources) Providers(list string, wire []policy.Provider) ([]token.Provider, []string, error) {
 	var providers []token.Provider
 	var warnings []string
 	var errs []error
 	for i := range wire {
-		ready := token.Provider{Provider: wire[i], HeaderClaims: claims}
+		ready := token.Provider{Provider: wire[i]}
 		noted, err := s.fill(&ready, fmt.Sprintf("%s[%d]", list, i))
 		if err != nil {
 			errs = append(errs, err)
@@ -160,20 +167,20 @@ func (s sources) resolveAll(list string, wire []policy.Provider, claims []string
 }
 
 // fill gives one provider its keys.
-func (s sources) fill(ready *token.Provider, field string) ([]string, error) {
+func (s Sources) fill(ready *token.Provider, field string) ([]string, error) {
 	if ready.RemoteJWKS != nil {
 		return nil, s.fillRemote(ready, field+".remoteJWKS")
 	}
 	if local := ready.LocalJWKS; local != nil && local.Inline != "" {
-		got, err := parseSet(field+".localJWKS.inline", []byte(local.Inline))
-		ready.Keys = got.set
-		return got.warnings, err
+		set, warnings, err := ParseSet(field+".localJWKS.inline", []byte(local.Inline))
+		ready.Keys = set
+		return warnings, err
 	}
 	var revoked []string
 	if ref := ready.SigningKeyRef; ref != nil {
-		revoked = s.revoked[ref.Name]
+		revoked = s.Revoked[ref.Name]
 	}
-	got, err := s.keys.provider(field, &ready.Provider, revoked)
+	got, err := s.Keys.provider(field, &ready.Provider, revoked)
 	if err != nil {
 		return nil, err
 	}
@@ -182,10 +189,10 @@ func (s sources) fill(ready *token.Provider, field string) ([]string, error) {
 }
 
 // fillRemote gives a provider keys that are fetched.
-func (s sources) fillRemote(ready *token.Provider, field string) error {
+func (s Sources) fillRemote(ready *token.Provider, field string) error {
 	var ca *token.CABundle
 	if ready.RemoteJWKS.CABundleRef != nil {
-		data, err := s.keys.certificates(field+".caBundleRef", &ready.Provider)
+		data, err := s.Keys.certificates(field+".caBundleRef", &ready.Provider)
 		if err != nil {
 			return err
 		}
@@ -193,7 +200,7 @@ func (s sources) fillRemote(ready *token.Provider, field string) error {
 			return fmt.Errorf("%s.caBundleRef: %w", field, err)
 		}
 	}
-	source, err := s.remotes.Source(ready.Name, *ready.RemoteJWKS, ca)
+	source, err := s.Remotes.Source(ready.Name, *ready.RemoteJWKS, ca)
 	if err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}
@@ -201,19 +208,20 @@ func (s sources) fillRemote(ready *token.Provider, field string) error {
 	return nil
 }
 
-// parseSet reads a JSON Web Key Set. Bad keys are left out as long as a good
-// one remains.
-func parseSet(field string, data []byte) (found, error) {
+// ParseSet reads a JSON Web Key Set (RFC 7517 section 5). Bad keys are left out,
+// each with a warning, as long as a good one remains. The field is where the set
+// stands: errors and warnings begin with it.
+func ParseSet(field string, data []byte) (*token.KeySet, []string, error) {
 	set, errs := token.ParseJWKS(data)
 	if set.Len() == 0 {
 		if len(errs) == 0 {
 			errs = append(errs, errors.New("the key set is empty: put a public key into it"))
 		}
-		return found{}, fmt.Errorf("%s: %w", field, errors.Join(errs...))
+		return nil, nil, fmt.Errorf("%s: %w", field, errors.Join(errs...))
 	}
-	got := found{set: set}
+	var warnings []string
 	for _, err := range errs {
-		got.warnings = append(got.warnings, fmt.Sprintf("%s: left out: %v", field, err))
+		warnings = append(warnings, fmt.Sprintf("%s: left out: %v", field, err))
 	}
-	return got, nil
+	return set, warnings, nil
 }

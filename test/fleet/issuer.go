@@ -22,6 +22,7 @@ import (
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/bundle"
+	"gatepost.dev/gatepost/internal/issuing"
 )
 
 // IssuerPod is one pod that the Deployment of a TokenIssuer made: its kubelet's
@@ -38,7 +39,7 @@ type IssuerPod struct {
 	server   *http.Server
 
 	mu      sync.Mutex
-	inForce *bundle.Issuer // nil: it answers nobody
+	inForce *issuing.Snapshot // nil: it answers nobody
 	minimum int64
 	told    int64
 	held    bool
@@ -181,7 +182,7 @@ func (p *IssuerPod) load(data map[string][]byte) {
 	if p.inForce != nil {
 		options.InForce = p.inForce.Facts
 	}
-	next, err := bundle.LoadIssuer(bundle.IssuerFiles(data), options)
+	next, err := issuing.Load(issuing.Files(data), options)
 	if err != nil {
 		if !errors.Is(err, bundle.ErrOlderRevision) {
 			p.fleet.ledger.violate("issuer "+p.Name, "the controller wrote what an issuer refuses: "+err.Error())
@@ -193,7 +194,7 @@ func (p *IssuerPod) load(data map[string][]byte) {
 }
 
 // become signs with an issuer's key from now on.
-func (s *Signer) become(of bundle.Signer) {
+func (s *Signer) become(of issuing.Signer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.SigningKey = of.SigningKey

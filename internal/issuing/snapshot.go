@@ -1,4 +1,4 @@
-package bundle
+package issuing
 
 import (
 	"encoding/json"
@@ -8,15 +8,16 @@ import (
 
 	"gatepost.dev/gatepost/apikey"
 	"gatepost.dev/gatepost/grant"
+	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/internal/password"
 	"gatepost.dev/gatepost/token"
 )
 
-// Issuer is everything that issuing tokens depends on, at one moment. It is
+// Snapshot is everything that issuing tokens depends on, at one moment. It is
 // immutable.
-type Issuer struct {
+type Snapshot struct {
 	// Name and Namespace are the issuer's. The namespace is that of the service
 	// accounts whose tokens are exchanged.
 	Name, Namespace string
@@ -40,7 +41,7 @@ type Issuer struct {
 	Users *password.Users
 	// Facts say which edition of the keys this is. KIDs holds the keys that are
 	// shown too.
-	Facts
+	bundle.Facts
 	// Warnings are things that work and are probably not meant.
 	Warnings []string
 }
@@ -66,11 +67,10 @@ type Place struct {
 	Verifier *token.Verifier
 }
 
-// IssuerSource is where an issuer's document and keys come from: IssuerFiles or
-// IssuerDirectory.
-type IssuerSource interface {
+// Source is where an issuer's document and keys come from: Files or Directory.
+type Source interface {
 	document() (manifest.IssuerDocument, error)
-	keys() (Keys, error)
+	keys() (bundle.Keys, error)
 	// signer is what signs; the name is the document's SigningKey.
 	signer(name string) (keyring.SignerFile, error)
 	// users is the content of the password file that the document refers to.
@@ -78,10 +78,10 @@ type IssuerSource interface {
 	serviceAccounts() (keyring.ServiceAccountsFile, error)
 }
 
-// LoadIssuer makes an Issuer of its document and keys: whole, or an error that
-// names the field and the fix and no secret. It wraps what Load wraps. Without
-// Options.Remotes nothing is fetched, now or later.
-func LoadIssuer(source IssuerSource, options Options) (*Issuer, error) {
+// Load makes a Snapshot of an issuer's document and keys: whole, or an error that
+// names the field and the fix and no secret. It wraps what bundle.Load wraps.
+// Without bundle.Options.Remotes nothing is fetched, now or later.
+func Load(source Source, options bundle.Options) (*Snapshot, error) {
 	doc, err := source.document()
 	if err != nil {
 		return nil, err
@@ -90,20 +90,19 @@ func LoadIssuer(source IssuerSource, options Options) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := keys.facts()
-	if err := facts.follow(options); err != nil {
+	facts, err := bundle.FactsOf(keys, options)
+	if err != nil {
 		return nil, err
 	}
 	plan, err := grant.Compile(doc.Spec)
 	if err != nil {
 		return nil, fmt.Errorf("issuer %s: %w", doc.Name, err)
 	}
-	made := &Issuer{Name: doc.Name, Namespace: doc.Namespace, Plan: plan, Facts: facts, Warnings: plan.Warnings()}
-	made.Revoked = remember(facts, options.InForce.Revoked)
+	made := &Snapshot{Name: doc.Name, Namespace: doc.Namespace, Plan: plan, Facts: facts, Warnings: plan.Warnings()}
 	for _, step := range []func() error{
 		func() error { return made.takeSigner(source) },
 		func() error {
-			return made.takeSessions(sources{keys: keys, remotes: options.Remotes, revoked: made.Revoked})
+			return made.takeSessions(bundle.Sources{Keys: keys, Remotes: options.Remotes, Revoked: made.Revoked})
 		},
 		func() error { return made.takeClients(doc, keys, options.Now) },
 		func() error { return made.takeUsers(source) },
@@ -117,8 +116,8 @@ func LoadIssuer(source IssuerSource, options Options) (*Issuer, error) {
 }
 
 // takeSigner reads the key that signs and those that are shown.
-func (i *Issuer) takeSigner(source IssuerSource) error {
-	spec := i.Plan.Spec()
+func (s *Snapshot) takeSigner(source Source) error {
+	spec := s.Plan.Spec()
 	name := spec.SigningKeyRef.Name
 	file, err := source.signer(name)
 	switch lifetime := spec.TokenLifetime.Duration; {
@@ -130,34 +129,34 @@ func (i *Issuer) takeSigner(source IssuerSource) error {
 		return fmt.Errorf("spec.tokenLifetime: %s is more than the %s of SigningKey %s (spec.maxTokenLifetime): verifiers would refuse the tokens; shorten it, or raise the key's",
 			lifetime, file.MaxTokenLifetime, name)
 	}
-	i.Signer = Signer{SigningKey: name, Algorithm: file.Algorithm}
-	if i.JWKS, err = file.JWKS(); err != nil {
+	s.Signer = Signer{SigningKey: name, Algorithm: file.Algorithm}
+	if s.JWKS, err = file.JWKS(); err != nil {
 		return err
 	}
 	shown := make([]token.Key, len(file.Publish))
 	for k, key := range file.Publish {
 		shown[k] = token.Key{KID: key.KID, Alg: file.Algorithm, JWK: key.JWK}
-		i.noteKID(name, key.KID)
+		s.noteKID(name, key.KID)
 	}
 	if _, errs := token.NewKeySet(shown); len(errs) > 0 {
 		return fmt.Errorf("signer.json: publish: %w", errors.Join(errs...))
 	}
-	if slices.Contains(i.Revoked[name], file.KID) {
-		i.Warnings = append(i.Warnings, fmt.Sprintf("signer.json: key %q was revoked: nobody signs until there is another", file.KID))
+	if slices.Contains(s.Revoked[name], file.KID) {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("signer.json: key %q was revoked: nobody signs until there is another", file.KID))
 		return nil
 	}
 	if file.KID == "" {
-		i.Warnings = append(i.Warnings, "signer.json: there is no key to sign with now: requests are answered 503 until there is")
+		s.Warnings = append(s.Warnings, "signer.json: there is no key to sign with now: requests are answered 503 until there is")
 		return nil
 	}
-	return i.Signer.read(file)
+	return s.Signer.read(file)
 }
 
-func (i *Issuer) noteKID(name, kid string) {
-	if i.KIDs == nil {
-		i.KIDs = map[string][]string{}
+func (s *Snapshot) noteKID(name, kid string) {
+	if s.KIDs == nil {
+		s.KIDs = map[string][]string{}
 	}
-	i.KIDs[name] = slices.Compact(slices.Sorted(slices.Values(append(i.KIDs[name], kid))))
+	s.KIDs[name] = slices.Compact(slices.Sorted(slices.Values(append(s.KIDs[name], kid))))
 }
 
 // read makes the key ready: one whose tokens its own public half does not verify

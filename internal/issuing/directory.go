@@ -1,4 +1,4 @@
-package bundle
+package issuing
 
 import (
 	"crypto/ecdsa"
@@ -15,13 +15,14 @@ import (
 	"strings"
 
 	"gatepost.dev/gatepost/grant"
+	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/token"
 )
 
-// IssuerDirectory takes an issuer from its document and from files by the name
-// "name/key", as Directory does. What signs is read from the files that an
+// Directory takes an issuer from its document and from files by the name
+// "name/key", as bundle.Directory does. What signs is read from the files that an
 // exported Secret has: NAME/current is the HMAC secret or the private key in PEM,
 // NAME/current.kid its id (else "current" for a secret, a
 // thumbprint for a private key), NAME/jwks.json the public keys (else
@@ -29,24 +30,24 @@ import (
 // usersSecretRef names them, or the content of a file of their own. The cluster's
 // keys are serviceaccounts.json. The label, usually the directory's path, is for
 // errors.
-func IssuerDirectory(document []byte, label string, files map[string][]byte, users []byte) IssuerSource {
-	return issuerDirectory{text: document, label: label, files: files, own: users}
+func Directory(document []byte, label string, files map[string][]byte, users []byte) Source {
+	return directory{text: document, label: label, files: files, own: users}
 }
 
-type issuerDirectory struct {
+type directory struct {
 	text  []byte
 	label string
 	files map[string][]byte
 	own   []byte // users; nil: among files
 }
 
-func (d issuerDirectory) document() (manifest.IssuerDocument, error) {
+func (d directory) document() (manifest.IssuerDocument, error) {
 	return manifest.ParseIssuer(d.text)
 }
 
-func (d issuerDirectory) keys() (Keys, error) { return Directory(d.label, d.files), nil }
+func (d directory) keys() (bundle.Keys, error) { return bundle.Directory(d.label, d.files), nil }
 
-func (d issuerDirectory) users(ref grant.UsersSecretRef) ([]byte, error) {
+func (d directory) users(ref grant.UsersSecretRef) ([]byte, error) {
 	if d.own != nil {
 		return d.own, nil
 	}
@@ -57,16 +58,16 @@ func (d issuerDirectory) users(ref grant.UsersSecretRef) ([]byte, error) {
 	return data, nil
 }
 
-func (d issuerDirectory) serviceAccounts() (keyring.ServiceAccountsFile, error) {
-	data, ok := d.files[IssuerServiceAccountsKey]
+func (d directory) serviceAccounts() (keyring.ServiceAccountsFile, error) {
+	data, ok := d.files[ServiceAccountsKey]
 	if !ok {
 		return keyring.ServiceAccountsFile{}, fmt.Errorf(`no keys of a cluster found: create %s with {"issuer": ..., "jwks": ...} of the cluster's /.well-known/openid-configuration`,
-			path.Join(d.label, IssuerServiceAccountsKey))
+			path.Join(d.label, ServiceAccountsKey))
 	}
 	return keyring.ParseServiceAccounts(data)
 }
 
-func (d issuerDirectory) signer(name string) (keyring.SignerFile, error) {
+func (d directory) signer(name string) (keyring.SignerFile, error) {
 	at := path.Join(d.label, name, "current")
 	f := keyring.SignerFile{SigningKey: name, MaxTokenLifetime: grant.MaxTokenLifetime, KID: "current"}
 	value, ok := d.files[path.Join(name, "current")]
@@ -93,7 +94,7 @@ func (d issuerDirectory) signer(name string) (keyring.SignerFile, error) {
 // private fills in what goes with a private key. Without a file for it its id is
 // made of the key itself: another key must never have the same, because verifiers
 // ask for a key set again only when they do not know an id.
-func (d issuerDirectory) private(name string, f *keyring.SignerFile, block *pem.Block) error {
+func (d directory) private(name string, f *keyring.SignerFile, block *pem.Block) error {
 	var err error
 	if f.Algorithm, err = d.algorithm(name, f.KID, block); err != nil {
 		return err
@@ -134,7 +135,7 @@ type members struct {
 
 // set are the public keys that lie beside the private one; none if there is no
 // such file.
-func (d issuerDirectory) set(name string) ([]json.RawMessage, error) {
+func (d directory) set(name string) ([]json.RawMessage, error) {
 	data, ok := d.files[path.Join(name, "jwks.json")]
 	if !ok {
 		return nil, nil
@@ -150,7 +151,7 @@ func (d issuerDirectory) set(name string) ([]json.RawMessage, error) {
 
 // algorithm is the one that jwks.json names for the key, else the usual one of
 // its kind.
-func (d issuerDirectory) algorithm(name, kid string, block *pem.Block) (string, error) {
+func (d directory) algorithm(name, kid string, block *pem.Block) (string, error) {
 	keys, err := d.set(name)
 	if err != nil {
 		return "", err
@@ -195,7 +196,7 @@ func curveAlgorithm(key *ecdsa.PrivateKey) (string, error) {
 
 // shown are the public keys: those of jwks.json, and the signing key's where that
 // is not among them.
-func (d issuerDirectory) shown(name string, key token.Key) ([]keyring.VerifyKey, error) {
+func (d directory) shown(name string, key token.Key) ([]keyring.VerifyKey, error) {
 	keys, err := d.set(name)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package bundle
+package issuing
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/grant"
+	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/internal/manifest"
 	"gatepost.dev/gatepost/internal/password"
@@ -17,22 +18,22 @@ func isSecretAlgorithm(alg string) bool { return strings.HasPrefix(alg, "HS") }
 
 // takeSessions finds the keys of the session providers and where their tokens
 // are.
-func (i *Issuer) takeSessions(from sources) error {
-	session := i.Plan.Spec().Session
+func (s *Snapshot) takeSessions(from bundle.Sources) error {
+	session := s.Plan.Spec().Session
 	if session == nil || len(session.Providers) == 0 {
 		return nil
 	}
-	providers, warnings, err := from.resolveAll("spec.session.providers", i.Plan.Providers(), nil)
+	providers, warnings, err := from.Providers("spec.session.providers", s.Plan.Providers())
 	if err != nil {
 		return err
 	}
-	i.Warnings = append(i.Warnings, warnings...)
-	if i.Sessions, err = token.NewVerifier(providers); err != nil {
+	s.Warnings = append(s.Warnings, warnings...)
+	if s.Sessions, err = token.NewVerifier(providers); err != nil {
 		return fmt.Errorf("spec.session.providers: %w", err)
 	}
-	for name, kids := range loadedKIDs(providers) {
+	for name, kids := range bundle.LoadedKIDs(providers) {
 		for _, kid := range kids {
-			i.noteKID(name, kid)
+			s.noteKID(name, kid)
 		}
 	}
 	grouped := map[grant.SessionSource][]token.Provider{}
@@ -49,7 +50,7 @@ func (i *Issuer) takeSessions(from sources) error {
 		if err != nil {
 			return fmt.Errorf("spec.session.providers: %w", err)
 		}
-		i.Places = append(i.Places, Place{SessionSource: source, Verifier: verifier})
+		s.Places = append(s.Places, Place{SessionSource: source, Verifier: verifier})
 	}
 	return nil
 }
@@ -66,26 +67,26 @@ func sourceOf(p *grant.SessionProvider) grant.SessionSource {
 }
 
 // takeClients finds the OAuth clients.
-func (i *Issuer) takeClients(doc manifest.IssuerDocument, keys Keys, now time.Time) error {
+func (s *Snapshot) takeClients(doc manifest.IssuerDocument, keys bundle.Keys, now time.Time) error {
 	var auth *policy.APIKeyAuth
-	if clients := i.Plan.Spec().Clients; clients != nil {
+	if clients := s.Plan.Spec().Clients; clients != nil {
 		auth = &policy.APIKeyAuth{CredentialSelector: clients.CredentialSelector}
 	}
-	set, warnings, err := resolveClients(manifest.Document{Name: doc.Name, APIKeys: doc.APIKeys}, auth, keys, now)
+	set, warnings, err := bundle.Clients(manifest.Document{Name: doc.Name, APIKeys: doc.APIKeys}, auth, keys, now)
 	if err != nil {
 		return err
 	}
 	for _, warning := range warnings {
-		i.Warnings = append(i.Warnings, strings.ReplaceAll(warning, "spec.apiKeyAuth", "spec.clients"))
+		s.Warnings = append(s.Warnings, strings.ReplaceAll(warning, "spec.apiKeyAuth", "spec.clients"))
 	}
-	i.Clients = set
+	s.Clients = set
 	return nil
 }
 
 // takeUsers reads the users' hashes. One bad line refuses the file: the others
 // stay in force as they were.
-func (i *Issuer) takeUsers(source IssuerSource) error {
-	spec := i.Plan.Spec()
+func (s *Snapshot) takeUsers(source Source) error {
+	spec := s.Plan.Spec()
 	ref := spec.Users()
 	if ref == nil {
 		return nil
@@ -98,9 +99,9 @@ func (i *Issuer) takeUsers(source IssuerSource) error {
 	if len(errs) > 0 {
 		return fmt.Errorf("spec.password.usersSecretRef: %w", joinFew(errs))
 	}
-	i.Users = users
+	s.Users = users
 	if mixed := users.Mixed(); len(mixed) > 0 {
-		i.Warnings = append(i.Warnings, "spec.password.usersSecretRef: the hashes are of several kinds, and each login computes one of each: "+strings.Join(mixed, ", "))
+		s.Warnings = append(s.Warnings, "spec.password.usersSecretRef: the hashes are of several kinds, and each login computes one of each: "+strings.Join(mixed, ", "))
 	}
 	return nil
 }
@@ -126,8 +127,8 @@ func joinFew(errs []error) error {
 const serviceAccountLifetime = 24 * time.Hour
 
 // takeServiceAccounts makes the cluster's keys ready.
-func (i *Issuer) takeServiceAccounts(source IssuerSource) error {
-	spec := i.Plan.Spec()
+func (s *Snapshot) takeServiceAccounts(source Source) error {
+	spec := s.Plan.Spec()
 	if len(spec.Exchanged()) == 0 {
 		return nil
 	}
@@ -135,17 +136,17 @@ func (i *Issuer) takeServiceAccounts(source IssuerSource) error {
 	if err != nil {
 		return fmt.Errorf("spec.tokenExchange.serviceAccounts: %w", err)
 	}
-	got, err := parseSet("serviceaccounts.json: jwks", cluster.JWKS)
+	set, warnings, err := bundle.ParseSet("serviceaccounts.json: jwks", cluster.JWKS)
 	if err != nil {
 		return err
 	}
-	i.Warnings = append(i.Warnings, got.warnings...)
-	i.ServiceAccounts, err = token.NewVerifier([]token.Provider{{
+	s.Warnings = append(s.Warnings, warnings...)
+	s.ServiceAccounts, err = token.NewVerifier([]token.Provider{{
 		Provider: policy.Provider{
 			Name: "kubernetes", Issuers: []string{cluster.Issuer}, RequiredClaims: []string{"sub", "aud"},
 			Algorithms: []policy.Algorithm{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
 		},
-		MaxTokenLifetime: serviceAccountLifetime, Keys: got.set,
+		MaxTokenLifetime: serviceAccountLifetime, Keys: set,
 	}})
 	if err != nil {
 		return fmt.Errorf("serviceaccounts.json: %w", err)
@@ -155,49 +156,49 @@ func (i *Issuer) takeServiceAccounts(source IssuerSource) error {
 
 // The data keys of an issuer's bundle, the Secret <name>.gatepost-issuer.
 const (
-	// IssuerDocumentKey holds the TokenIssuer (manifest.ParseIssuer).
-	IssuerDocumentKey = "issuer.json"
-	// IssuerKeysKey holds the keys of session providers and the OAuth clients
+	// DocumentKey holds the TokenIssuer (manifest.ParseIssuer).
+	DocumentKey = "issuer.json"
+	// KeysKey holds the keys of session providers and the OAuth clients
 	// (keyring.File).
-	IssuerKeysKey = "keys.json"
-	// IssuerSignerKey holds what signs (keyring.SignerFile).
-	IssuerSignerKey = "signer.json"
-	// IssuerUsersKey holds the users in htpasswd form, where the issuer has the
+	KeysKey = "keys.json"
+	// SignerKey holds what signs (keyring.SignerFile).
+	SignerKey = "signer.json"
+	// UsersKey holds the users in htpasswd form, where the issuer has the
 	// grant Password.
-	IssuerUsersKey = "users"
-	// IssuerServiceAccountsKey holds the cluster's keys
+	UsersKey = "users"
+	// ServiceAccountsKey holds the cluster's keys
 	// (keyring.ServiceAccountsFile), where tokens of service accounts are exchanged.
-	IssuerServiceAccountsKey = "serviceaccounts.json"
+	ServiceAccountsKey = "serviceaccounts.json"
 )
 
-// IssuerFiles takes an issuer from the data of its bundle, as the controller
+// Files takes an issuer from the data of its bundle, as the controller
 // mounts it; other data keys do not matter.
-func IssuerFiles(data map[string][]byte) IssuerSource { return issuerFiles(data) }
+func Files(data map[string][]byte) Source { return mounted(data) }
 
-type issuerFiles map[string][]byte
+type mounted map[string][]byte
 
-func (f issuerFiles) document() (manifest.IssuerDocument, error) {
-	doc, err := manifest.ParseIssuer(f[IssuerDocumentKey])
+func (f mounted) document() (manifest.IssuerDocument, error) {
+	doc, err := manifest.ParseIssuer(f[DocumentKey])
 	if err != nil {
-		return manifest.IssuerDocument{}, fmt.Errorf("reading %s: %w", IssuerDocumentKey, err)
+		return manifest.IssuerDocument{}, fmt.Errorf("reading %s: %w", DocumentKey, err)
 	}
 	return doc, nil
 }
 
-func (f issuerFiles) keys() (Keys, error) { return File(f[IssuerKeysKey]) }
+func (f mounted) keys() (bundle.Keys, error) { return bundle.File(f[KeysKey]) }
 
-func (f issuerFiles) signer(string) (keyring.SignerFile, error) {
-	return keyring.ParseSigner(f[IssuerSignerKey])
+func (f mounted) signer(string) (keyring.SignerFile, error) {
+	return keyring.ParseSigner(f[SignerKey])
 }
 
-func (f issuerFiles) users(grant.UsersSecretRef) ([]byte, error) {
-	data, ok := f[IssuerUsersKey]
+func (f mounted) users(grant.UsersSecretRef) ([]byte, error) {
+	data, ok := f[UsersKey]
 	if !ok {
-		return nil, fmt.Errorf("the bundle has no %s: document and keys are of different editions", IssuerUsersKey)
+		return nil, fmt.Errorf("the bundle has no %s: document and keys are of different editions", UsersKey)
 	}
 	return data, nil
 }
 
-func (f issuerFiles) serviceAccounts() (keyring.ServiceAccountsFile, error) {
-	return keyring.ParseServiceAccounts(f[IssuerServiceAccountsKey])
+func (f mounted) serviceAccounts() (keyring.ServiceAccountsFile, error) {
+	return keyring.ParseServiceAccounts(f[ServiceAccountsKey])
 }

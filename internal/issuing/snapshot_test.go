@@ -1,4 +1,4 @@
-package bundle
+package issuing
 
 import (
 	"crypto/rand"
@@ -11,11 +11,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/keyring"
 	"gatepost.dev/gatepost/token"
 )
 
-const issuerDocument = `{"apiVersion":"gatepost.dev/v1alpha1","kind":"TokenIssuer","metadata":{"name":"auth","namespace":"agents"},"spec":{
+const secret = "an HMAC secret of thirty-two bytes or more"
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+const document = `{"apiVersion":"gatepost.dev/v1alpha1","kind":"TokenIssuer","metadata":{"name":"auth","namespace":"agents"},"spec":{
 "issuer":"https://auth.example/agents","signingKeyRef":{"name":"agent-es256"},"audiences":["https://chat.example"],
 "grants":["Session","ClientCredentials","TokenExchange"],
 "session":{"providers":[
@@ -52,8 +57,8 @@ func pemOf(t *testing.T, key token.Key) []byte {
 	return text
 }
 
-// issuerParts is a bundle in parts, for a test to change.
-type issuerParts struct {
+// parts is a bundle in parts, for a test to change.
+type parts struct {
 	document string
 	keys     keyring.File
 	signer   keyring.SignerFile
@@ -61,7 +66,7 @@ type issuerParts struct {
 	users    string
 }
 
-func newIssuerParts(t *testing.T) *issuerParts {
+func newParts(t *testing.T) *parts {
 	t.Helper()
 	key, public := newKey(t, "ES256", "3-abcdefghij")
 	_, next := newKey(t, "ES256", "5-abcdefghij")
@@ -73,8 +78,8 @@ func newIssuerParts(t *testing.T) *issuerParts {
 	hmac := func(kid string) []keyring.VerifyKey {
 		return []keyring.VerifyKey{{KID: kid, K: keyring.Octets(secret)}}
 	}
-	return &issuerParts{
-		document: issuerDocument,
+	return &parts{
+		document: document,
 		keys: keyring.File{
 			Revision: 7, AckKey: keyring.Octets("ack"), SigningKeys: map[string]int64{"agent-es256": 5},
 			Providers: map[string]keyring.FileProvider{"own": {Keys: hmac("a")}, "app": {Keys: hmac("b")}},
@@ -87,25 +92,25 @@ func newIssuerParts(t *testing.T) *issuerParts {
 	}
 }
 
-func (p *issuerParts) load(t *testing.T, options Options) (*Issuer, error) {
+func (p *parts) load(t *testing.T, options bundle.Options) (*Snapshot, error) {
 	t.Helper()
-	data := map[string][]byte{IssuerDocumentKey: []byte(p.document), IssuerUsersKey: []byte(p.users), "another": []byte("x")}
+	data := map[string][]byte{DocumentKey: []byte(p.document), UsersKey: []byte(p.users), "another": []byte("x")}
 	var err error
-	if data[IssuerKeysKey], err = p.keys.Marshal(); err != nil {
+	if data[KeysKey], err = p.keys.Marshal(); err != nil {
 		t.Fatal(err)
 	}
-	if data[IssuerSignerKey], err = p.signer.Marshal(); err != nil {
+	if data[SignerKey], err = p.signer.Marshal(); err != nil {
 		t.Fatal(err)
 	}
-	if data[IssuerServiceAccountsKey], err = p.cluster.Marshal(); err != nil {
+	if data[ServiceAccountsKey], err = p.cluster.Marshal(); err != nil {
 		t.Fatal(err)
 	}
-	return LoadIssuer(IssuerFiles(data), options)
+	return Load(Files(data), options)
 }
 
 func TestIssuerIsLoadedWhole(t *testing.T) {
 	t.Parallel()
-	got, err := newIssuerParts(t).load(t, Options{Now: noon})
+	got, err := newParts(t).load(t, bundle.Options{Now: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,32 +142,32 @@ func TestIssuersThatAreNotRightAreRefused(t *testing.T) {
 	t.Parallel()
 	other, _ := newKey(t, "ES256", "3-abcdefghij")
 	for sentence, test := range map[string]struct {
-		change func(p *issuerParts)
+		change func(p *parts)
 		says   string
 	}{
-		"a document with an unknown field": {func(p *issuerParts) {
+		"a document with an unknown field": {func(p *parts) {
 			p.document = strings.Replace(p.document, `"issuer":`, `"verifierURL":"x","issuer":`, 1)
 		}, "verifierURL"},
-		"a signer of another SigningKey":      {func(p *issuerParts) { p.signer.SigningKey = "b" }, "different editions"},
-		"tokens that outlive the key's cap":   {func(p *issuerParts) { p.signer.MaxTokenLifetime = time.Minute }, "spec.tokenLifetime: 2m0s is more than the 1m0s"},
-		"a private key that is not the shown": {func(p *issuerParts) { p.signer.Value = pemOf(t, other) }, "is another's"},
-		"a private key that is none":          {func(p *issuerParts) { p.signer.Value = []byte("secretsecret") }, "reading the private key"},
-		"no keys of a provider":               {func(p *issuerParts) { delete(p.keys.Providers, "app") }, "spec.session.providers[1]"},
-		"a key set of the cluster of nothing": {func(p *issuerParts) { p.cluster.JWKS = json.RawMessage(`{"keys":[]}`) }, "serviceaccounts.json"},
-		"an older revision":                   {func(p *issuerParts) { p.keys.Revision = 5 }, "an older state of the cluster"},
+		"a signer of another SigningKey":      {func(p *parts) { p.signer.SigningKey = "b" }, "different editions"},
+		"tokens that outlive the key's cap":   {func(p *parts) { p.signer.MaxTokenLifetime = time.Minute }, "spec.tokenLifetime: 2m0s is more than the 1m0s"},
+		"a private key that is not the shown": {func(p *parts) { p.signer.Value = pemOf(t, other) }, "is another's"},
+		"a private key that is none":          {func(p *parts) { p.signer.Value = []byte("secretsecret") }, "reading the private key"},
+		"no keys of a provider":               {func(p *parts) { delete(p.keys.Providers, "app") }, "spec.session.providers[1]"},
+		"a key set of the cluster of nothing": {func(p *parts) { p.cluster.JWKS = json.RawMessage(`{"keys":[]}`) }, "serviceaccounts.json"},
+		"an older revision":                   {func(p *parts) { p.keys.Revision = 5 }, "an older state of the cluster"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			p := newIssuerParts(t)
+			p := newParts(t)
 			test.change(p)
-			got, err := p.load(t, Options{Now: noon, MinRevision: 6})
+			got, err := p.load(t, bundle.Options{Now: noon, MinRevision: 6})
 			if err == nil || !strings.Contains(err.Error(), test.says) || got != nil {
 				t.Fatalf("%v, want an error that says %q", err, test.says)
 			}
 			if strings.Contains(err.Error(), "secretsecret") || strings.Contains(fmt.Sprintf("%+v", err), secret) {
 				t.Errorf("the error shows a secret: %v", err)
 			}
-			if strings.Contains(sentence, "older") != errors.Is(err, ErrOlderRevision) {
+			if strings.Contains(sentence, "older") != errors.Is(err, bundle.ErrOlderRevision) {
 				t.Errorf("wraps ErrOlderRevision: %v", err)
 			}
 		})
@@ -172,17 +177,17 @@ func TestIssuersThatAreNotRightAreRefused(t *testing.T) {
 // Without a key, or with a revoked one, nobody signs; everything else goes on.
 func TestIssuerWithoutAKeyThatMaySign(t *testing.T) {
 	t.Parallel()
-	none, revoked, remembered := newIssuerParts(t), newIssuerParts(t), newIssuerParts(t)
+	none, revoked, remembered := newParts(t), newParts(t), newParts(t)
 	none.signer.KID, none.signer.Value = "", nil
 	revoked.keys.Revoked = map[string][]string{"agent-es256": {"3-abcdefghij"}}
-	before := Facts{AckKey: token.Secret("ack"), Revision: 6, Revoked: map[string][]string{"agent-es256": {"3-abcdefghij"}}}
+	before := bundle.Facts{AckKey: token.Secret("ack"), Revision: 6, Revoked: map[string][]string{"agent-es256": {"3-abcdefghij"}}}
 	for sentence, test := range map[string]struct {
-		parts   *issuerParts
-		options Options
+		parts   *parts
+		options bundle.Options
 	}{
-		"there is none":                        {none, Options{Now: noon}},
-		"keys.json calls it revoked":           {revoked, Options{Now: noon}},
-		"it was revoked in the edition before": {remembered, Options{Now: noon, InForce: before}},
+		"there is none":                        {none, bundle.Options{Now: noon}},
+		"keys.json calls it revoked":           {revoked, bundle.Options{Now: noon}},
+		"it was revoked in the edition before": {remembered, bundle.Options{Now: noon, InForce: before}},
 	} {
 		got, err := test.parts.load(t, test.options)
 		if err != nil {
@@ -222,7 +227,7 @@ func TestIssuerOfADirectory(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			got, err := LoadIssuer(IssuerDirectory([]byte(document), "keys", test.files, nil), Options{Now: noon})
+			got, err := Load(Directory([]byte(document), "keys", test.files, nil), bundle.Options{Now: noon})
 			if test.alg == "" {
 				if err == nil || !strings.Contains(err.Error(), test.says) {
 					t.Fatalf("%v, want an error that says %q", err, test.says)
