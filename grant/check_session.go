@@ -22,7 +22,7 @@ func (c *checker) session(field string, s *Session) {
 	}
 	c.UniqueNames(field+".providers", names)
 	if s.Introspection != nil {
-		c.introspection(field+".introspection", s.Introspection)
+		c.introspection(field+".introspection", s)
 	}
 	if s.Anonymous != nil {
 		c.Text(field+".anonymous.rateLimit", s.Anonymous.RateLimit, bounds.Rate)
@@ -117,12 +117,18 @@ func cookieForm() bounds.Form {
 	return bounds.Form{Most: 128, Pattern: bounds.AnyHeader.Pattern, Hint: "is no name of a cookie (RFC 6265 section 4.1.1)"}
 }
 
-func (c *checker) introspection(field string, i *Introspection) {
+func (c *checker) introspection(field string, s *Session) {
+	i := s.Introspection
 	c.RemoteURL(field+".uri", i.URI, i.AllowInsecureHTTP)
 	if i.AllowInsecureHTTP {
 		c.Warn(field+".allowInsecureHTTP", "whoever is on the way to %s.uri can say who has a session", field)
 	}
 	c.Text(field+".forwardCookie", i.ForwardCookie, cookieForm())
+	if i.ForwardCookie != "" && slices.ContainsFunc(s.Providers, func(p SessionProvider) bool {
+		return p.ExtractFrom != nil && p.ExtractFrom.Cookie == i.ForwardCookie
+	}) {
+		c.Fail(field+".forwardCookie", "is the cookie of a provider's tokens too: every request with it would have two sessions, take another name")
+	}
 	c.Optional(field+".subject", i.Subject, bounds.Claim)
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"gatepost.dev/gatepost/policy"
 )
@@ -151,6 +152,8 @@ func (a *asker) subjectProblem() string {
 	switch given := a.source == fromNowhere || a.source == fromServiceAccount; {
 	case a.subject == "" || len(a.subject) > maxSubject:
 		return "the session does not say whose it is"
+	case strings.ContainsFunc(a.subject, unicode.IsControl):
+		return "the session's subject has control characters"
 	case !given && isOurs(a.subject):
 		return "the session is of a subject that only the issuer gives"
 	}
@@ -262,7 +265,8 @@ const serviceAccount = "system:serviceaccount:"
 
 // ServiceAccount is what Principal.ServiceAccount says of a verified token of the
 // cluster, if it may be exchanged: that of a service account that the spec names,
-// of the issuer's own namespace, projected for the audience that the spec says.
+// of the issuer's own namespace, projected for the audience that the spec says and
+// not for the API server beside it.
 // The error is of type *Refusal.
 func (p *Plan) ServiceAccount(namespace, subject string, audiences []string) (string, error) {
 	name, ours := strings.CutPrefix(subject, serviceAccount+namespace+":")
@@ -275,6 +279,9 @@ func (p *Plan) ServiceAccount(namespace, subject string, audiences []string) (st
 	}
 	if !slices.Contains(audiences, account.Audience) {
 		return "", &Refusal{InvalidRequest, "the service account's token is for another audience"}
+	}
+	if slices.ContainsFunc(audiences, isAPIServer) {
+		return "", &Refusal{InvalidRequest, "the service account's token is for the API server too"}
 	}
 	return subject, nil
 }

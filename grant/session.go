@@ -4,6 +4,7 @@ import "gatepost.dev/gatepost/policy"
 
 // Session says who may call /api/get-token and /api/refresh-token.
 // +kubebuilder:validation:XValidation:rule="(has(self.providers) && size(self.providers) > 0) || has(self.introspection) || has(self.anonymous)",message="set one of providers, introspection, anonymous: nobody has a session otherwise"
+// +kubebuilder:validation:XValidation:rule="!has(self.introspection) || !has(self.providers) || self.providers.all(p, !has(p.extractFrom) || !has(p.extractFrom.cookie) || p.extractFrom.cookie != self.introspection.forwardCookie)",message="introspection.forwardCookie is the cookie of a provider's tokens: a request would have two sessions, take another name"
 // +kubebuilder:validation:XValidation:rule="(has(self.providers) && size(self.providers) > 0) || has(self.introspection) || !(has(self.scopes) && size(self.scopes) > 0 || has(self.scopesFrom))",message="scopes and scopesFrom are for verified sessions: set providers or introspection, or use anonymous.scopes"
 type Session struct {
 	// providers verify session tokens: JSON Web Tokens of another system. They are tried in this order among those that match the token's iss.
