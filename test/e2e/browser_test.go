@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +21,12 @@ import (
 func TestBrowserFlow(t *testing.T) {
 	onThisMachine(t)
 	agent := deploy(t)
-	site := visitor.Start(t, "../..", visitor.OnNode(t.Context(), agent.OnNode))
-	issuer, err := agent.DeployIssuer(t.Context(), stage.Names{Issuer: visitor.IssuerHost, Agent: visitor.AgentHost, Page: site.Origin})
+	site := visitor.Start(t, "../..", func(program string, args ...string) *exec.Cmd {
+		return agent.OnNode(context.WithoutCancel(t.Context()), program, args...)
+	})
+	issuer, err := agent.DeployIssuer(t.Context(), stage.Names{
+		Issuer: visitor.IssuerHost, Agent: visitor.AgentHost, Page: site.Origin, Lifetime: visitor.Lifetime,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"gatepost.dev/gatepost/test/clients/visitor"
 	"gatepost.dev/gatepost/test/e2e/stage"
@@ -54,7 +55,10 @@ func TestMintingWithoutWaitingIsNoticed(t *testing.T) {
 func deployIssuer(t *testing.T) *stage.Issuer {
 	t.Helper()
 	agent := deployHasty(t, 3, true)
-	issuer, err := agent.DeployIssuer(t.Context(), stage.Names{Issuer: visitor.IssuerHost, Agent: visitor.AgentHost, Page: "http://" + visitor.SiteHost})
+	issuer, err := agent.DeployIssuer(t.Context(), stage.Names{
+		Issuer: visitor.IssuerHost, Agent: visitor.AgentHost, Page: "http://" + visitor.SiteHost,
+		Lifetime: 10 * time.Second, // the shortest that there is
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,13 +50,14 @@ const origin = ({ host, address }) => `http://${host}:${address.slice(address.la
 async function visit({ issuer, agent }) {
   const { tokenSource } = await import("/tokens.js");
   const { callAgent } = await import("/call.js");
+  const told = { gets: [], refreshes: [] }; // of these the seconds when it asked
   const from = (path, method) => async () => {
+    (method === "GET" ? told.refreshes : told.gets).push(performance.now() / 1000);
     const response = await fetch(issuer + path, { method, credentials: "include" });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return (await response.json()).token;
   };
   const claims = (token) => JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
-  const told = {};
 
   const tokens = tokenSource(from("/api/get-token", "POST"));
   const first = await tokens.fresh();
@@ -72,20 +73,24 @@ async function visit({ issuer, agent }) {
 
   const say = (message) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ message }) });
   const life = 1000 * (claims(first).exp - claims(first).iat);
-  for (const end = performance.now() + 3 * life; ; await new Promise((ok) => setTimeout(ok, 250))) {
+  for (const end = performance.now() + 3 * life; ; await new Promise((ok) => setTimeout(ok, 1000))) {
     const { headers } = say("");
     const late = await fetch(`${agent}/agent`, { ...say("still me"), headers: { ...headers, Authorization: `Bearer ${first}` } });
     told.late = { status: late.status, challenge: late.headers.get("www-authenticate"), decision: late.headers.get("x-gatepost-decision"), body: await late.json() };
     if (late.status !== 200 || performance.now() > end) break;
   }
 
-  // The page goes on with what it has, is told, refreshes, and its call succeeds.
   const refreshing = tokenSource(from("/api/refresh-token", "GET"));
+  // Another refusal is no reason to refresh.
+  const stranger = await callAgent({ fresh: async () => `${first}x`, refresh: refreshing.refresh }, `${agent}/stream`);
+  told.stranger = { status: stranger.status, detail: (await stranger.json()).detail, refreshes: told.refreshes.length };
+
+  // The page goes on with what it has, is told, refreshes, and its call succeeds.
   const again = await callAgent({ fresh: async () => first, refresh: refreshing.refresh }, `${agent}/agent`, say("me again"));
   told.again = { status: again.status, body: await again.json() };
+  told.refreshed = claims(await refreshing.fresh());
   const next = await callAgent(refreshing, `${agent}/agent`, say("and again"));
   told.next = { status: next.status, body: await next.json() };
-  told.refreshed = claims(await refreshing.fresh());
   return told;
 }
 

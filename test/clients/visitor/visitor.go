@@ -9,7 +9,6 @@ package visitor
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"gatepost.dev/gatepost/test/live"
 )
@@ -28,6 +28,10 @@ const (
 	IssuerHost = "auth.chat.test"
 	AgentHost  = "agent.chat.test"
 )
+
+// Lifetime is how long a token of the issuer lives at least: the visit fails where the
+// machine stalls for so long between a token and its use. The page waits that long.
+const Lifetime = 30 * time.Second
 
 // Site is the site and its visitor. It listens on 127.0.0.1.
 type Site struct {
@@ -122,11 +126,4 @@ func (s *Site) Visit(t *testing.T, p Places) Seen {
 		t.Fatalf("%s\nrequests %q\nconsole %q", seen.Error, seen.Requests, seen.Console)
 	}
 	return seen
-}
-
-// OnNode puts the program where another command runs.
-func OnNode(ctx context.Context, on func(ctx context.Context, program string, args ...string) *exec.Cmd) func(string, ...string) *exec.Cmd {
-	return func(program string, args ...string) *exec.Cmd {
-		return on(context.WithoutCancel(ctx), program, args...)
-	}
 }

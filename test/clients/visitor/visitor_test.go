@@ -24,7 +24,7 @@ func TestAVisitorsMinute(t *testing.T) {
 	site := visitor.Start(t, "../../..", nil)
 	secret := []byte(rand.Text() + rand.Text())
 	issuer := live.StartIssuer(t, live.IssuerSetup{
-		Document: fmt.Sprintf(issuerDocument, visitor.IssuerHost, visitor.AgentHost, site.Origin),
+		Document: fmt.Sprintf(issuerDocument, visitor.IssuerHost, visitor.Lifetime, visitor.AgentHost, site.Origin),
 		Keys:     map[string][]byte{"issued/current": newKey(t), "site-session/current": secret},
 	})
 	agent, _ := live.Uvicorn(t, "../../../examples/fastapi", "main:app")
@@ -48,7 +48,7 @@ metadata: {name: site}
 spec:
   issuer: https://%s
   signingKeyRef: {name: issued}
-  tokenLifetime: 10s
+  tokenLifetime: %s
   audiences: [https://%s]
   grants: [Session]
   session:

@@ -28,9 +28,6 @@ const (
 	clientID    = "load"
 )
 
-// IssuedLifetime is how long a token of the issuer lives: the shortest that there is.
-const IssuedLifetime = 10 * time.Second
-
 // Issuer is a TokenIssuer in the agent's namespace, with a key of its own. The
 // agent takes its tokens beside those of the back end.
 type Issuer struct {
@@ -47,6 +44,8 @@ type Names struct {
 	Issuer string // host in iss
 	Agent  string // host in aud
 	Page   string // origin whose pages may call both
+
+	Lifetime time.Duration // of a token; at least 10 seconds
 }
 
 // DeployIssuer makes a TokenIssuer and waits until the agent takes its tokens. A page
@@ -65,7 +64,7 @@ func (a *Agent) DeployIssuer(ctx context.Context, names Names) (*Issuer, error) 
 		return nil, err
 	}
 	if err := a.ApplyText(ctx, a.Namespace, fmt.Sprintf(issuerManifests,
-		issuedKey, IssuedLifetime, clientID, clientID, key.Hash(), issuerName, names.Issuer, issuedKey, IssuedLifetime, names.Agent, sessionName, names.Page)); err != nil {
+		issuedKey, names.Lifetime, names.Lifetime+5*time.Second, clientID, clientID, key.Hash(), issuerName, names.Issuer, issuedKey, names.Lifetime, names.Agent, sessionName, names.Page)); err != nil {
 		return nil, fmt.Errorf("applying the issuer: %w", err)
 	}
 	if err := a.admit(ctx, names); err != nil {
@@ -89,7 +88,7 @@ spec:
   algorithm: ES256
   signer: Issuer
   maxTokenLifetime: %s
-  rotation: {prePublish: 1s, retireAfter: 15s, waitForVerifiers: true}
+  rotation: {prePublish: 1s, retireAfter: %s, waitForVerifiers: true}
 ---
 apiVersion: gatepost.dev/v1alpha1
 kind: APIKey
