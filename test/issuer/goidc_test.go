@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -18,6 +19,8 @@ import (
 // its secret, for the resource it names (RFC 8707), and verifies it.
 func TestGoProgramsDiscoverAskAndVerify(t *testing.T) {
 	t.Parallel()
+	var verifications atomic.Int64
+	t.Cleanup(func() { live.Figure("tokens_verified_by_go-oidc", verifications.Load(), "tokens") })
 	for alg, keys := range signers(t) {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
@@ -39,6 +42,7 @@ func TestGoProgramsDiscoverAskAndVerify(t *testing.T) {
 				if err != nil {
 					t.Fatalf("secret %s: %v", name, err)
 				}
+				verifications.Add(1)
 				if diff := cmp.Diff([]string{crm}, verified.Audience); diff != "" || verified.Issuer != s.URL || verified.Subject != "crm" {
 					t.Errorf("iss %q, sub %q, aud (-want +got):\n%s", verified.Issuer, verified.Subject, diff)
 				}
@@ -82,14 +86,14 @@ func TestResourcesAndScopesAreThoseOfTheClient(t *testing.T) {
 			continue
 		}
 		claims := part(t, got.AccessToken, 1)
-		if diff := cmp.Diff(c.audience, strings1(claims["aud"])); diff != "" || claims["scope"] != c.scope {
+		if diff := cmp.Diff(c.audience, texts(claims["aud"])); diff != "" || claims["scope"] != c.scope {
 			t.Errorf("%s: scope %q, aud (-want +got):\n%s", name, claims["scope"], diff)
 		}
 	}
 }
 
-// strings1 is a claim that is a text or a list of them.
-func strings1(claim any) []string {
+// texts is a claim that is a text or a list of them.
+func texts(claim any) []string {
 	switch claim := claim.(type) {
 	case string:
 		return strings.Fields(claim)

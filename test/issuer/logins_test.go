@@ -105,17 +105,36 @@ func TestFewOfAThousandWrongPasswordsAreHashed(t *testing.T) {
 			if hashed > 20 || hashed == 0 || refused < 900 {
 				t.Errorf("%d were hashed and %d refused; want 1 to 20 and the others", hashed, refused)
 			}
-			if got := s.login(from(1), user(0), horse); got.status != http.StatusTooManyRequests {
-				t.Errorf("the right password of who is held back: %d, which tells that it is right", got.status)
+			if !s.heldBack(from(1), user(0), horse) {
+				t.Error("the right password of who is held back is answered otherwise than wrong ones")
 			}
 			if got := s.login(from(2), "ada", horse); got.status != http.StatusOK {
 				t.Errorf("the user from elsewhere: %d %s", got.status, got.body)
 			}
-			if got := s.login(from(1), user(0), horse); got.status != http.StatusTooManyRequests {
-				t.Errorf("after a success elsewhere: %d: it reset the counters", got.status)
+			if !s.heldBack(from(1), user(0), horse) {
+				t.Error("a success elsewhere reset the counters")
+			}
+			if all := s.hashes(); all > hashed+10 {
+				t.Errorf("%d more were hashed after that", all-hashed)
 			}
 		})
 	}
+}
+
+// heldBack says whether the password is answered as wrong ones are by now: 429. One
+// attempt comes back every 20 seconds, perhaps just before it, but not three times.
+func (s *stage) heldBack(c caller, user, password string) bool {
+	for range 3 {
+		for range 5 {
+			if s.login(c, user, "wrong").status == http.StatusTooManyRequests {
+				break
+			}
+		}
+		if s.login(c, user, password).status == http.StatusTooManyRequests {
+			return true
+		}
+	}
+	return false
 }
 
 // each runs n calls, so many at once.
@@ -235,35 +254,46 @@ func (c clocked) apart(a, b string) float64 {
 }
 
 // The time of an answer does not tell whether there is such a user. Two known users are
-// compared first: where they differ by more than 5 %, the machine is too noisy to say.
+// compared too: where they differ by more than 5 %, the machine is too noisy to say. What
+// a program tells by its time, it tells three times in a row.
 func TestTimeDoesNotTellWhoIsKnown(t *testing.T) {
-	for attempt := 1; ; attempt++ {
-		seen := clocked{}
-		for range 4 { // as many as nobody is held back for
-			s := start(t, nil)
-			for i := range 50 {
-				for j, user := range []string{"ada", "bob", "eve"} {
-					began := time.Now()
-					s.must(s.login(from(1+3*i+j), user, "wrong"), http.StatusBadRequest)
-					seen[user] = append(seen[user], time.Since(began))
-				}
-			}
-			s.Stop()
-		}
-		control, apart := seen.apart("ada", "bob"), seen.apart("ada", "eve")
-		if control > 5 && attempt < 3 {
-			continue
-		}
+	var quiet int
+	var control, apart float64
+	for range 3 {
+		seen := clockLogins(t)
+		control, apart = seen.apart("ada", "bob"), seen.apart("ada", "eve")
 		live.Figure("login_median_known", seen.median("ada").Round(10*time.Microsecond), "")
 		live.Figure("login_median_unknown", seen.median("eve").Round(10*time.Microsecond), "")
 		live.Figure("login_control_apart", fmt.Sprintf("%.2f", control), "%")
 		live.Figure("login_known_unknown_apart", fmt.Sprintf("%.2f", apart), "%")
 		if control > 5 {
-			t.Skipf("SKIPPED: two known users differ by %.1f %% on this machine, three times", control)
+			continue
 		}
-		if apart > 5 {
-			t.Errorf("known and unknown users differ by %.1f %% at the median", apart)
+		if quiet++; apart <= 5 {
+			return
 		}
+	}
+	if quiet == 3 || apart > 50 { // no noise makes that much: one of the two is not hashed
+		t.Errorf("known and unknown users differ by %.1f %% at the median, %d times", apart, quiet)
 		return
 	}
+	t.Skipf("SKIPPED: two known users differ by %.1f %% on this machine, in %d of three rounds by more than 5 %%", control, 3-quiet)
+}
+
+// clockLogins clocks 200 wrong passwords each of two known users and one unknown.
+func clockLogins(t *testing.T) clocked {
+	t.Helper()
+	seen := clocked{}
+	for range 4 { // as many as nobody is held back for
+		s := start(t, nil)
+		for i := range 50 {
+			for j, user := range []string{"ada", "bob", "eve"} {
+				began := time.Now()
+				s.must(s.login(from(1+3*i+j), user, "wrong"), http.StatusBadRequest)
+				seen[user] = append(seen[user], time.Since(began))
+			}
+		}
+		s.Stop()
+	}
+	return seen
 }
