@@ -123,19 +123,27 @@ func (a agent) is(d *desk, what, want string, times int) {
 	}
 }
 
-func TestATokenIsFetchedOnceAndRenewedInTime(t *testing.T) {
+func TestATokenIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
+	d.answer(http.StatusOK, 600)
 	a := startAgent(t, d)
-	began := time.Now()
 	a.is(d, "8", "t1", 1) // eight threads at once
 	a.is(d, "get", "t1", 1)
 	form := url.Values{"grant_type": {"client_credentials"}, "resource": {"https://searcher.example.com"}, "scope": {"search"}}
 	if diff := cmp.Diff([]string{"a%20planner a%2Bb%2Fc%3Ad " + form.Encode()}, d.said()); diff != "" {
 		t.Errorf("the request (-want +got):\n%s", diff)
 	}
+}
+
+func TestATokenIsRenewedInTime(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	a := startAgent(t, d)
+	began := time.Now()
+	a.is(d, "get", "t1", 1)
 	renewed := time.Time{}
-	for end := began.Add(20 * time.Second); renewed.IsZero() && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := began.Add(time.Minute); renewed.IsZero() && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if a.does("get") == "t2" {
 			renewed = time.Now()
 		}
