@@ -54,7 +54,7 @@ func (e *explainer) decided(t *testing.T, ids []string) []explained {
 	if len(ids) == 0 {
 		return nil
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		said, ok, stderr := e.ask(t, "", append(ids, "--admin", "http://"+e.stage.Admin)...)
 		if ok && len(said) == len(ids) {
 			return said
@@ -69,7 +69,7 @@ func (e *explainer) decided(t *testing.T, ids []string) []explained {
 // reason: its answer was the agent's own.
 func (e *explainer) audited(t *testing.T, want expected) explained {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		said, ok, stderr := e.ask(t, "", "--last", "1", "--admin", "http://"+e.stage.Admin)
 		if ok && said[0].Decision == "audit_deny" && said[0].Reason == want.reason {
 			return said[0]
