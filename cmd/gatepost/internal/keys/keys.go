@@ -3,7 +3,8 @@
 // to the last acknowledgement.
 //
 // All of it judges what the controller wrote into the status, and asks nobody
-// else; it is pure, so that whole rotations are played in tables of tests. The
+// else; but for Watcher, which polls and draws, it is pure, so that whole
+// rotations are played in tables of tests. The
 // controller's conditions already say who lags and what to do: their messages
 // are handed on, not worded anew.
 package keys
