@@ -126,7 +126,7 @@ func (v issuerView) readiness() condition {
 			return why
 		}
 	}
-	message := fmt.Sprintf("%d pods answer, and sign with key %s", v.pods.ready, v.signer.KID)
+	message := fmt.Sprintf("%d pods answer, and sign with key %s%s", v.pods.ready, v.signer.KID, v.unreplaced())
 	return holds(kind, v1alpha1.ReasonServing, strings.Join(append([]string{message}, v.notes...), "; "))
 }
 
@@ -202,13 +202,30 @@ func (v issuerView) unready() condition {
 	if len(v.pods.down) > 0 {
 		message += ", not " + someOf(v.pods.down)
 	}
-	if why := replicaFailure(v.deployment); why != "" {
-		message += "; pods cannot be made: " + why
-	}
-	if v.selecting != "" && v.pods.all < v.pods.wanted {
-		message += fmt.Sprintf("; AgentAuthPolicy %s selects them too, and where injection is enabled no pod with an issuer's keys is guarded: narrow its spec.selector", v.selecting)
+	if failure := v.unreplaced(); failure != "" {
+		message += failure
+	} else if v.pods.all < v.pods.wanted {
+		message += v.selected()
 	}
 	return fails(v1alpha1.ConditionReady, v1alpha1.ReasonReplicasNotReady, message+"; kubectl describe pod and the pod's log say more")
+}
+
+// unreplaced is why new pods cannot be made, as a part of a message. It is said
+// while the old ones serve, too: they cannot be replaced.
+func (v issuerView) unreplaced() string {
+	why := replicaFailure(v.deployment)
+	if why == "" {
+		return ""
+	}
+	return "; new pods cannot be made: " + why + v.selected()
+}
+
+// selected is which policy selects the issuer's pods too, as a part of a message.
+func (v issuerView) selected() string {
+	if v.selecting == "" {
+		return ""
+	}
+	return fmt.Sprintf("; AgentAuthPolicy %s selects these pods, and where injection is enabled admission refuses them, because a pod with Gatepost's Secrets is never guarded: narrow its spec.selector", v.selecting)
 }
 
 // replicaFailure is what the Deployment says of pods that could not be made.
