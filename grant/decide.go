@@ -63,6 +63,9 @@ func (p *Plan) Decide(r Request, who Principal, now time.Time) (Ticket, error) {
 	if refusal != nil {
 		return Ticket{}, refusal
 	}
+	if !who.NotAfter.IsZero() && !who.NotAfter.After(now) {
+		return Ticket{}, &Refusal{asker.code, "the session has expired"}
+	}
 	allowed, audiences := asker.scopes, p.spec.Audiences
 	if r.Earlier != nil {
 		allowed, audiences = common(allowed, r.Earlier.Scopes), common(audiences, r.Earlier.Audiences)

@@ -221,6 +221,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a session whose subject has a line end", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "a\r\nb"}}, grant.InvalidGrant},
 		{"an introspected subject with a zero byte", grant.Request{Grant: grant.GrantSession}, grant.Principal{Introspected: true, Claims: map[string]any{"user": map[string]any{"id": "a\x00b"}}}, grant.InvalidGrant},
 		{"a session whose subject has a control of Latin-1", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "a\u0085b"}}, grant.InvalidGrant},
+		{"a session that ends now", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": "a"}, NotAfter: now()}, grant.InvalidGrant},
+		{"a service account's token that has ended", grant.Request{Grant: grant.GrantTokenExchange}, grant.Principal{ServiceAccount: "system:serviceaccount:agents:crm", NotAfter: now().Add(-time.Second)}, grant.InvalidRequest},
 		{"a session without a subject", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{}}, grant.InvalidGrant},
 		{"a session whose subject is a list", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": []any{"a"}}}, grant.InvalidGrant},
 		{"a session whose subject is a fraction", grant.Request{Grant: grant.GrantSession}, grant.Principal{Provider: "laravel", Claims: map[string]any{"sub": json.Number("1.5")}}, grant.InvalidGrant},
@@ -309,7 +311,7 @@ func TestATokenHardlyOutlivesItsSession(t *testing.T) {
 		left time.Duration
 		want time.Duration
 	}{
-		{time.Hour, 5 * time.Minute}, {5 * time.Minute, 5 * time.Minute}, {time.Minute, time.Minute}, {time.Second, 10 * time.Second}, {-5 * time.Second, 10 * time.Second},
+		{time.Hour, 5 * time.Minute}, {5 * time.Minute, 5 * time.Minute}, {time.Minute, time.Minute}, {time.Second, 10 * time.Second}, {time.Millisecond, 10 * time.Second},
 	} {
 		who := everybody()["a session"]
 		who.NotAfter = now().Add(test.left)

@@ -56,8 +56,8 @@ func (p *Plan) Offers(g Grant) bool {
 
 // Lifetime is how long a token lives that is made now for a principal whose own
 // credential expires at notAfter; the zero time: it does not expire. A token
-// outlives the session it was made from by at most MinTokenLifetime, and the
-// provider's clockSkew where the session is accepted so much later.
+// outlives the session it was made from by less than MinTokenLifetime. One that has
+// expired gets none: Decide refuses it.
 func (p *Plan) Lifetime(now, notAfter time.Time) time.Duration {
 	if p == nil || !p.compiled {
 		return 0

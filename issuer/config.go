@@ -45,7 +45,7 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Random is where ids and refresh tokens come from; nil: crypto/rand.Reader.
+	// Random is where jti, visitors and refresh tokens come from; nil: crypto/rand.Reader.
 	Random io.Reader
 }
 
@@ -62,7 +62,8 @@ func (c *Config) check() error {
 		}
 	}
 	require(c.Admin != "", "--admin is missing: name a private address for metrics and health, for example 127.0.0.1:19901")
-	require((c.Listen != "") != (c.Listener != nil), "--listen is missing: name the address to serve, for example :8080")
+	require(c.Listen != "" || c.Listener != nil, "--listen is missing: name the address to serve, for example :8080")
+	require(c.Listen == "" || c.Listener == nil, "--listen is given, and a listener too: use one of them")
 	if c.InPod() {
 		require(c.DocumentFile == "" && c.KeysDir == "" && c.UsersFile == "", "--issuer, --keys and --users are for use without a cluster: a bundle holds all of it")
 	} else {

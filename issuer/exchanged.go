@@ -60,7 +60,9 @@ func (i *Issuer) subject(x *exchange, raw token.Raw) (grant.Principal, bool) {
 	if x.in.ServiceAccounts != nil {
 		outcome := x.in.ServiceAccounts.Verify(x.r.Context(), raw, x.start)
 		x.provider, reason = outcome.Provider, outcome.Reason
-		if outcome.Verified.Valid() {
+		if outcome.Verified.Valid() && x.outlived(outcome.Verified.Expires()) {
+			reason = policy.Expired
+		} else if outcome.Verified.Valid() {
 			return i.serviceAccount(x, outcome.Verified)
 		}
 	}
@@ -72,6 +74,10 @@ func (i *Issuer) subject(x *exchange, raw token.Raw) (grant.Principal, bool) {
 	x.provider = outcome.Provider
 	if !outcome.Verified.Valid() {
 		i.refuseSubject(x, outcome.Reason)
+		return grant.Principal{}, false
+	}
+	if x.outlived(outcome.Verified.Expires()) {
+		i.refuseSubject(x, policy.Expired)
 		return grant.Principal{}, false
 	}
 	i.uses.note(outcome.KID, x.start)

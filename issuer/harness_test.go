@@ -190,9 +190,9 @@ func (w *world) runUntil(up func() bool) {
 
 func (w *world) await(what string, done func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("20 s later: not %s\n%s", what, w.log)
+			w.t.Fatalf("60 s later: not %s\n%s", what, w.log)
 		}
 	}
 }

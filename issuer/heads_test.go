@@ -31,7 +31,7 @@ func TestHeadsHaveFewLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			reader := bufio.NewReader(conn)
@@ -56,6 +56,31 @@ func TestHeadsHaveFewLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A body that says its length in two ways may be taken for two requests by what is in
+// front of us: the connection ends with the first.
+func TestNoRequestComesBehindChunks(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for _, length := range []string{"", "Content-Length: 150\r\n"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		text := "POST /token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n" + length +
+			"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n"
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := io.ReadAll(conn); err != nil || strings.Count(string(all), "HTTP/1.1 ") != 1 || !strings.Contains(string(all), "Connection: close") {
+			t.Errorf("%q: %v %s", length, err, all)
+		}
 	}
 }
 

@@ -45,6 +45,11 @@ func newAskedAbout(t *testing.T) *askedAbout {
 			w.WriteHeader(http.StatusInternalServerError)
 		case "moved":
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		case "past":
+			fmt.Fprint(w, `{"user":{"id":"u-7"},"exp":1000}`)
+		case "text-exp", "zero-exp", "fraction-exp":
+			exp := map[string]string{"text-exp": `"4102444800"`, "zero-exp": "0", "fraction-exp": "4102444800.5"}[session.Value]
+			fmt.Fprintf(w, `{"user":{"id":"u-7"},"exp":%s}`, exp)
 		case "twice":
 			fmt.Fprint(w, `{"user":{"id":"u-7"},"user":{"id":"u-8"}}`)
 		case "huge":
@@ -78,6 +83,15 @@ func TestSessionsAreAskedAbout(t *testing.T) {
 		asked          int64
 	}{
 		"a session":                   {"sid=good; theme=dark", appOrigin, 200, "", 1},
+		"one in quotes":               {`sid="good"`, appOrigin, 200, "", 1},
+		"one whose time is over":      {"sid=past", appOrigin, 401, "Token has expired", 1},
+		"one that ends at a text":     {"sid=text-exp", appOrigin, 401, "Invalid token", 1},
+		"one that ends at nothing":    {"sid=zero-exp", appOrigin, 401, "Invalid token", 1},
+		"one that ends at a fraction": {"sid=fraction-exp", appOrigin, 401, "Invalid token", 1},
+		"another cookie behind it":    {"sid=good other=1", appOrigin, 401, "Invalid token", 0},
+		"a comma in it":               {"sid=good,other=1", appOrigin, 401, "Invalid token", 0},
+		"bytes beyond ASCII":          {"sid=good\xff\xfe", appOrigin, 401, "Invalid token", 0},
+		"half a quote":                {`sid="good`, appOrigin, 401, "Invalid token", 0},
 		"of another page":             {"sid=good", "https://evil.example", 403, "Origin not allowed", 0},
 		"of no page":                  {"sid=good", "", 403, "Origin not allowed", 0},
 		"two of them":                 {"sid=good; sid=good", appOrigin, 400, "Invalid request", 0},
@@ -111,6 +125,47 @@ func TestSessionsAreAskedAbout(t *testing.T) {
 				t.Errorf("token %v", w.verified(got.get("token")))
 			}
 		})
+	}
+}
+
+// However slow the other system is, one address leaves places to others.
+func TestOneAddressDoesNotAskForAll(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var asked atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		<-release
+		fmt.Fprint(w, `{"user":{"id":"u-7"}}`)
+	}))
+	t.Cleanup(other.Close)
+	w := start(t, func(spec string) string {
+		return asksAbout(other.URL)(spec) + "  trustedProxies: [127.0.0.0/8]\n"
+	})
+	answers := make(chan int, maxAsking+1)
+	from := func(address string) {
+		go func() {
+			answers <- w.do("POST", "/api/get-token", "", "Cookie", "sid=good", "Origin", appOrigin, "X-Forwarded-For", address).status
+		}()
+	}
+	for range maxAsking {
+		from("192.0.2.1")
+	}
+	for range maxAsking - maxAskingOf {
+		if got := <-answers; got != 503 {
+			t.Errorf("one of too many: %d", got)
+		}
+	}
+	from("192.0.2.2")
+	w.await("another address asks too", func() bool { return asked.Load() == maxAskingOf+1 })
+	close(release)
+	for range maxAskingOf + 1 {
+		if got := <-answers; got != 200 {
+			t.Errorf("one that was asked about: %d", got)
+		}
+	}
+	if places := &w.issuer.asking; places.taken != 0 || len(places.of) != 0 {
+		t.Errorf("places that are not given back: %d, %v", places.taken, places.of)
 	}
 }
 

@@ -41,6 +41,7 @@ type Issuer struct {
 	signing sync.RWMutex // held to read while a token is signed, to write while current changes
 
 	requests atomic.Int64 // under way
+	asking   places       // of sessions that are asked about
 	working  atomic.Int64 // of these, those that were read
 
 	base context.Context // of every request; its end cuts off what is left of them
@@ -105,7 +106,10 @@ func (i *Issuer) handlers() handler {
 
 // ServeHTTP answers one request. Before something is in force it answers 503.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if i.health.Draining() { // who keeps connections finds another pod before they are closed
+	// Who keeps connections finds another pod before they are closed. net/http has
+	// forgotten by now whether a body in chunks said its length as well: what is in
+	// front of us may see two requests then, so none comes behind it.
+	if i.health.Draining() || len(r.TransferEncoding) > 0 {
 		w.Header()["Connection"] = []string{"close"}
 	}
 	x := newExchange(w, r, i.current.Load(), i.config.Now())

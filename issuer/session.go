@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/cookie"
@@ -53,17 +55,37 @@ func (i *Issuer) answerSession(x *exchange) {
 	}{text})
 }
 
-// sessionForm reads what a page may ask for beside its session. Pages send all kinds
-// of bodies there, and what is no form says nothing.
+// sessionForm reads what a page may ask for beside its session, in a form alone.
+// Pages send all kinds of bodies and queries there; who asks in one of those for less
+// than all is told so, or would get all.
 func (x *exchange) sessionForm() (form, error) {
-	if isForm(x.r) {
+	switch query, err := url.ParseQuery(x.r.URL.RawQuery); {
+	case err != nil || narrows(query):
+		return nil, errFormQuery
+	case isForm(x.r):
 		return x.readForm()
-	}
-	if x.r.ContentLength == 0 {
+	case x.r.ContentLength == 0:
 		return nil, nil
 	}
-	_, err := x.readBody()
-	return nil, err
+	body, err := x.readBody()
+	if err != nil {
+		return nil, err
+	}
+	object, _ := token.ParseObject(string(body)) // what is none asks for nothing
+	if fields, _ := url.ParseQuery(string(body)); narrows(fields) || narrows(object) {
+		return nil, errFormType
+	}
+	return nil, nil
+}
+
+// narrows reports whether somebody asks for less than all.
+func narrows[V any](asked map[string]V) bool {
+	for _, name := range []string{"scope", "resource", "audience"} {
+		if _, ok := asked[name]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // session finds who asks, or answers why nobody is known.
@@ -142,8 +164,18 @@ func (i *Issuer) verify(x *exchange, found credential) (grant.Principal, bool) {
 		x.refuse(string(reason), sessionAnswer(reason))
 		return grant.Principal{}, false
 	}
+	if x.outlived(outcome.Verified.Expires()) {
+		x.refuse(string(policy.Expired), sessionAnswer(policy.Expired))
+		return grant.Principal{}, false
+	}
 	i.uses.note(outcome.KID, x.start)
 	return principalOf(outcome.Verified), true
+}
+
+// outlived reports whether the time of a credential is over. Verifiers forgive clocks
+// that differ; a token that is made after the end would add to it.
+func (x *exchange) outlived(notAfter time.Time) bool {
+	return !notAfter.IsZero() && !notAfter.After(x.start)
 }
 
 // principalOf is who a verified session token stands for.

@@ -36,6 +36,7 @@ func TestSessionsGetTokens(t *testing.T) {
 		"nothing":                               {"POST", "/api/get-token", nil, 401, "Not authenticated", "Bearer"},
 		"another scheme":                        {"POST", "/api/get-token", []string{"Authorization", "Basic YTpi"}, 401, "Not authenticated", "Bearer"},
 		"an expired session":                    {"POST", "/api/get-token", []string{"Authorization", app(map[string]any{"exp": 1000})}, 401, "Token has expired", `Bearer error="invalid_token", error_description="The token has expired"`},
+		"expired by less than clocks differ":    {"POST", "/api/get-token", []string{"Authorization", app(map[string]any{"exp": time.Now().Unix() - 4})}, 401, "Token has expired", `Bearer error="invalid_token", error_description="The token has expired"`},
 		"another's signature":                   {"POST", "/api/get-token", []string{"Authorization", "Bearer " + session(t, cookieSecret, "https://app.example", nil)}, 401, "Invalid token", `Bearer error="invalid_token"`},
 		"another issuer":                        {"POST", "/api/get-token", []string{"Authorization", app(map[string]any{"iss": "https://evil.example"})}, 401, "Invalid token", `Bearer error="invalid_token"`},
 		"no token at all":                       {"POST", "/api/get-token", []string{"Authorization", "Bearer a.b"}, 401, "Invalid token", `Bearer error="invalid_token"`},
@@ -117,14 +118,33 @@ func TestBodiesOfPagesSayNothing(t *testing.T) {
 		kind, body string
 		status     int
 	}{
-		"JSON":                {"application/json", `{"scope":"admin"}`, 200},
-		"text":                {"text/plain", "scope=admin", 200},
+		"JSON":                {"application/json", `{"theme":"dark"}`, 200},
+		"text":                {"text/plain", "hello", 200},
+		"what is no JSON":     {"application/json", `{"scope"`, 200},
+		"a scope in JSON":     {"application/json", `{"scope":"agents:read"}`, 400},
+		"resources in JSON":   {"application/json", `{"resource":["https://search.example"]}`, 400},
+		"a scope in a text":   {"text/plain", "scope=agents:read", 400},
 		"nothing in a form":   {"application/x-www-form-urlencoded", "", 200},
 		"a scope in a form":   {"application/x-www-form-urlencoded", "scope=admin", 400},
 		"more than is looked": {"application/json", strings.Repeat("x", maxForm+1), 413},
 	} {
 		if got := w.do("POST", "/api/get-token", c.body, "Content-Type", c.kind, "Authorization", appSession(t)); got.status != c.status {
 			t.Errorf("%s: %d %s", sentence, got.status, got.text)
+		}
+	}
+}
+
+// Whoever asks for less where nobody looks would get all, and never know.
+func TestNothingIsAskedInAQuery(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for query, status := range map[string]int{
+		"": 200, "?": 200, "?theme=dark": 200, "?scope=agents:read": 400, "?a=b&resource=x": 400, "?audience": 400, "?%73cope=a": 400,
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			if got := w.do(method, "/api/refresh-token"+query, "", "Authorization", appSession(t)); got.status != status {
+				t.Errorf("%s %q: %d %s", method, query, got.status, got.text)
+			}
 		}
 	}
 }

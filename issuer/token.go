@@ -66,9 +66,13 @@ func (i *Issuer) answerToken(x *exchange) {
 		i.grantExchange(x, asked)
 	case grant.GrantRefreshToken:
 		i.grantRefresh(x, asked)
-	case grant.GrantSession:
+	default: // GrantSession has endpoints of its own
+		i.refuseTicket(x, &grant.Refusal{Code: grant.UnsupportedGrantType, Description: describeNoGrant})
 	}
 }
+
+// describeNoGrant is said of what nobody gets here.
+const describeNoGrant = "The issuer does not have this grant"
 
 // understand finds out which grant is asked for, and by which client.
 func (i *Issuer) understand(x *exchange, body form) (asking, *grant.Refusal) {
@@ -81,7 +85,7 @@ func (i *Issuer) understand(x *exchange, body form) (asking, *grant.Refusal) {
 		x.grant = labelOf(kind)
 	}
 	if !known || !x.in.Plan.Offers(kind) {
-		return asking{}, &grant.Refusal{Code: grant.UnsupportedGrantType, Description: "The issuer does not have this grant"}
+		return asking{}, &grant.Refusal{Code: grant.UnsupportedGrantType, Description: describeNoGrant}
 	}
 	client, refused := i.client(x, body)
 	if refused != nil {

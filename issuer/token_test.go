@@ -244,21 +244,23 @@ func TestTokenExchange(t *testing.T) {
 		sub     string
 		scope   string
 	}{
-		"a session":                         {good, nil, 200, "", "u-1", "agents:run agents:read"},
-		"a session, narrowed":               {good, []string{"audience", search, "scope", "agents:read", "requested_token_type", grant.TokenTypeJWT}, 200, "", "u-1", "agents:read"},
-		"a service account":                 {account(nil), nil, 200, "", "system:serviceaccount:agents:batch", "agents:batch"},
-		"one of another namespace":          {account(map[string]any{"sub": "system:serviceaccount:other:batch"}), nil, 400, "invalid_request", "", ""},
-		"another of this namespace":         {account(map[string]any{"sub": "system:serviceaccount:agents:default"}), nil, 400, "invalid_request", "", ""},
-		"one for another audience":          {account(map[string]any{"aud": []string{"vault"}}), nil, 400, "invalid_request", "", ""},
-		"one for the API server":            {account(map[string]any{"aud": []string{"https://kubernetes.default.svc"}}), nil, 400, "invalid_request", "", ""},
-		"an expired one":                    {account(map[string]any{"exp": 1000}), nil, 400, "invalid_request", "", ""},
-		"a session of another's signature":  {session(t, cookieSecret, "https://app.example", nil), nil, 400, "invalid_request", "", ""},
-		"no token":                          {"", nil, 400, "invalid_request", "", ""},
-		"no JWT":                            {"abc", nil, 400, "invalid_request", "", ""},
-		"a kind of token that is not known": {good, []string{"subject_token_type", "urn:ietf:params:oauth:token-type:saml2"}, 400, "invalid_request", "", ""},
-		"a wish that cannot be fulfilled":   {good, []string{"requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"}, 400, "invalid_request", "", ""},
-		"delegation":                        {good, []string{"actor_token", good, "actor_token_type", grant.TokenTypeJWT}, 400, "invalid_request", "", ""},
-		"another audience":                  {good, []string{"audience", "https://evil.example"}, 400, "invalid_target", "", ""},
+		"a session":                          {good, nil, 200, "", "u-1", "agents:run agents:read"},
+		"a session, narrowed":                {good, []string{"audience", search, "scope", "agents:read", "requested_token_type", grant.TokenTypeJWT}, 200, "", "u-1", "agents:read"},
+		"a service account":                  {account(nil), nil, 200, "", "system:serviceaccount:agents:batch", "agents:batch"},
+		"one of another namespace":           {account(map[string]any{"sub": "system:serviceaccount:other:batch"}), nil, 400, "invalid_request", "", ""},
+		"another of this namespace":          {account(map[string]any{"sub": "system:serviceaccount:agents:default"}), nil, 400, "invalid_request", "", ""},
+		"one for another audience":           {account(map[string]any{"aud": []string{"vault"}}), nil, 400, "invalid_request", "", ""},
+		"one for the API server":             {account(map[string]any{"aud": []string{"https://kubernetes.default.svc"}}), nil, 400, "invalid_request", "", ""},
+		"an expired one":                     {account(map[string]any{"exp": 1000}), nil, 400, "invalid_request", "", ""},
+		"one that ended while clocks differ": {account(map[string]any{"exp": time.Now().Unix() - 4}), nil, 400, "invalid_request", "", ""},
+		"a session that has just ended":      {session(t, sessionSecret, "https://app.example", map[string]any{"exp": time.Now().Unix() - 4}), nil, 400, "invalid_request", "", ""},
+		"a session of another's signature":   {session(t, cookieSecret, "https://app.example", nil), nil, 400, "invalid_request", "", ""},
+		"no token":                           {"", nil, 400, "invalid_request", "", ""},
+		"no JWT":                             {"abc", nil, 400, "invalid_request", "", ""},
+		"a kind of token that is not known":  {good, []string{"subject_token_type", "urn:ietf:params:oauth:token-type:saml2"}, 400, "invalid_request", "", ""},
+		"a wish that cannot be fulfilled":    {good, []string{"requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"}, 400, "invalid_request", "", ""},
+		"delegation":                         {good, []string{"actor_token", good, "actor_token_type", grant.TokenTypeJWT}, 400, "invalid_request", "", ""},
+		"another audience":                   {good, []string{"audience", "https://evil.example"}, 400, "invalid_target", "", ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			pairs := []string{"grant_type", exchangeGrant, "subject_token", c.subject}
