@@ -176,19 +176,13 @@ func digest(template corev1.PodTemplateSpec) string {
 // wrong passwords; where nothing is remembered, a new pod answers before an old
 // one goes.
 func (w workload) strategy() appsv1.DeploymentStrategy {
-	if w.remembers() {
+	if w.spec.IsStateful() {
 		return appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
 	}
 	return appsv1.DeploymentStrategy{
 		Type:          appsv1.RollingUpdateDeploymentStrategyType,
 		RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt32(1))},
 	}
-}
-
-// remembers reports whether the issuer has a grant whose state is in memory
-// (decision 24).
-func (w workload) remembers() bool {
-	return w.spec.IsStateful()
 }
 
 // endingSeconds is how long a pod may take to end: Services forget it, then

@@ -8,6 +8,7 @@ import (
 
 	"gatepost.dev/gatepost/grant"
 	"gatepost.dev/gatepost/internal/crossorigin"
+	"gatepost.dev/gatepost/internal/throttle"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -77,7 +78,7 @@ func refusal(code grant.Code, description string) answer {
 // after is the answer to a client that may try again when so much time has
 // passed, in whole seconds.
 func (a answer) after(wait time.Duration) answer {
-	a.retry = max(a.retry, int((wait+time.Second-1)/time.Second))
+	a.retry = max(a.retry, throttle.RetryAfter(wait))
 	return a
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	throttling "gatepost.dev/gatepost/internal/throttle"
 	"gatepost.dev/gatepost/policy"
 )
 
@@ -71,7 +72,7 @@ func answerTo(reason policy.Reason, scopes []string) answer {
 // passed, in whole seconds; zero says nothing new.
 func (a answer) after(wait time.Duration) answer {
 	if wait > 0 && a.retry > 0 {
-		a.retry = max(a.retry, int((wait+time.Second-1)/time.Second))
+		a.retry = max(a.retry, throttling.RetryAfter(wait))
 	}
 	return a
 }

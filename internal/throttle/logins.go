@@ -61,7 +61,9 @@ type Attempt struct {
 // Admit counts an attempt before its password is hashed, so that however many come at
 // once no more are tried than the limits say. If wait is not zero the attempt must be
 // refused (429 with Retry-After), and has cost nobody anything. Nobody learns from it
-// whether there is such a user.
+// whether there is such a user, with one exception: while strangers have used up their
+// bucket, who shares a source with a user sees that somebody has logged in from there
+// by that name, because he is not refused.
 func (l *Logins) Admit(user string, client netip.Addr, now time.Time) (attempt Attempt, wait time.Duration) {
 	source := Source(client)
 	pair := append(append(make([]byte, 0, len(source)+len(user)), source[:]...), user...)

@@ -156,7 +156,6 @@ func Source(client netip.Addr) [16]byte {
 
 // RetryAfter is a wait as the header Retry-After says it: in whole seconds, at least
 // one (RFC 9110 section 10.2.3).
-func RetryAfter(wait time.Duration) string {
-	seconds := int64((wait + time.Second - 1) / time.Second)
-	return strconv.FormatInt(max(1, seconds), 10)
+func RetryAfter(wait time.Duration) int {
+	return max(1, int((wait+time.Second-1)/time.Second))
 }

@@ -206,9 +206,9 @@ func TestSourcesAreNetworks(t *testing.T) {
 
 func TestRetryAfterIsWholeSeconds(t *testing.T) {
 	t.Parallel()
-	got := map[time.Duration]string{}
-	want := map[time.Duration]string{
-		0: "1", time.Nanosecond: "1", time.Second: "1", time.Second + 1: "2", 90 * time.Second: "90",
+	got := map[time.Duration]int{}
+	want := map[time.Duration]int{
+		0: 1, time.Nanosecond: 1, time.Second: 1, time.Second + 1: 2, 90 * time.Second: 90,
 	}
 	for wait := range want {
 		got[wait] = RetryAfter(wait)
