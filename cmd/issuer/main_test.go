@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"syscall"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gatepost.dev/gatepost/issuer"
+	"gatepost.dev/gatepost/test/live"
 )
 
 // TestMain makes the real main the command issuer of the scripts.
@@ -26,8 +26,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PUBLIC", freeAddress(t))
-			env.Setenv("ADMIN", freeAddress(t))
+			env.Setenv("PUBLIC", live.FreeAddress(t))
+			env.Setenv("ADMIN", live.FreeAddress(t))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -36,25 +36,13 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freeAddress is a loopback address at which nobody listened a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var config net.ListenConfig
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // await METHOD URL [status] waits until the address answers with the status.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	want := http.StatusText(http.StatusOK)
 	if len(args) > 2 {
 		want = args[2]
 	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		request, err := http.NewRequest(args[0], args[1], nil)
 		ts.Check(err)
 		res, err := http.DefaultClient.Do(request)
@@ -67,7 +55,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("%s did not answer %q within 20 s", args[1], want)
+	ts.Fatalf("%s did not answer %q within a minute", args[1], want)
 }
 
 // The exit codes are API.
