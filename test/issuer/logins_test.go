@@ -178,7 +178,8 @@ func TestNobodyIsUnlockedByAFlood(t *testing.T) {
 	}
 }
 
-// memoryLimit and goMemoryLimit are those of the issuer's pod.
+// memoryLimit and goMemoryLimit are those of an issuer's pod without users
+// (controller/testdata/issuer-sessions.golden.yaml), half of what one with users gets.
 const (
 	memoryLimit   = 256 << 20
 	goMemoryLimit = "GOMEMLIMIT=200MiB"
