@@ -135,11 +135,7 @@ func (x *exchange) send(status int, body []byte) {
 	if x.in != nil {
 		rules = &x.in.cors
 	}
-	exposed := rules.Exposed()
-	if exposed == "" {
-		exposed = crossorigin.Exposed
-	}
-	rules.Mark(h, x.r.Header, exposed)
+	rules.Mark(h, x.r.Header, rules.Exposed())
 	if x.to.isDocument() {
 		openToAll(h)
 	}

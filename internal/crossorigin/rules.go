@@ -5,6 +5,7 @@
 package crossorigin
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ func (r *Rules) Lists(h policy.Header) bool {
 func (r *Rules) Any() bool { return len(r.origins) > 0 }
 
 // Exposed are the headers of our own answers that a page may read.
-func (r *Rules) Exposed() string { return r.exposed }
+func (r *Rules) Exposed() string { return cmp.Or(r.exposed, Exposed) }
 
 // Mark writes the headers by which the page of the request may read an answer,
 // once, into h.
