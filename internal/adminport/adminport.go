@@ -77,9 +77,9 @@ func Nonce(w http.ResponseWriter, r *http.Request) (nonce string, ok bool) {
 	return nonce, true
 }
 
-// WriteState answers with the state, signed for the one who asks with this nonce
-// (decision 18); without a key it is not signed. The error is why it could not be
-// written, and was answered 500.
+// WriteState answers with the state, signed for the one who asks with this nonce;
+// without a key it is not signed. The error is why it could not be written, and was
+// answered 500.
 func WriteState(w http.ResponseWriter, state bundle.State, key token.Secret, nonce string) error {
 	if state.Generations == nil {
 		state.Generations = map[string]int64{}
