@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -39,11 +40,15 @@ const maxAnswer = 4 << 20
 var ErrForgotten = errors.New("is not among the latest 1,024 denials of this process: they are forgotten when it restarts, " +
 	"and requests that were let through are not kept; look for decision_id in the log")
 
-// Ask asks the admin port at base, such as http://127.0.0.1:19901, for one
+// Ask asks the admin port at base, such as http://127.0.0.1:19901 or host:port, for one
 // decision, or for the latest when id is empty. The error wraps ErrForgotten
 // when it does not know the decision.
 func Ask(ctx context.Context, base, id string) ([]Explanation, error) {
-	u, err := url.Parse(base)
+	address := base
+	if _, _, err := net.SplitHostPort(base); err == nil && !strings.Contains(base, "/") {
+		address = "http://" + base
+	}
+	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("--admin %q is no address: write it like http://127.0.0.1:19901", base)
 	}

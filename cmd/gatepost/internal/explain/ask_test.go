@@ -62,7 +62,8 @@ func TestAskingAnAdminPort(t *testing.T) {
 		"a port that tells only its own": {base, "a222222222222222", "the admin port answered 403"},
 		"a port that is none":            {base, "b222222222222222", "is no decision"},
 		"an answer that leads elsewhere": {base + "/elsewhere", "k3v7q2mzp4rt6wxa", "the admin port answered 302"},
-		"no URL":                         {"127.0.0.1:19901", "k3v7q2mzp4rt6wxa", "write it like http://127.0.0.1:19901"},
+		"no URL":                         {"localhost", "k3v7q2mzp4rt6wxa", "write it like http://127.0.0.1:19901"},
+		"no URL, with a port":            {strings.TrimPrefix(base, "http://"), "c222222222222222", "is not among the latest"},
 		"another scheme":                 {"file:///etc", "k3v7q2mzp4rt6wxa", "write it like"},
 	} {
 		if _, err := explain.Ask(t.Context(), test.base, test.id); err == nil || !strings.Contains(err.Error(), test.want) {
