@@ -43,7 +43,8 @@ const servicePort = 80
 const annotationWorkload = v1alpha1.Group + "/workload"
 
 // workload is the Deployment, the Service and what else runs one TokenIssuer.
-// None of it has a right in the cluster.
+// None of it has a right in the cluster. The chart's admission/controller.yaml
+// holds the controller to just this: whoever writes more here allows it there.
 type workload struct {
 	issuer   *v1alpha1.TokenIssuer
 	spec     grant.Spec // with defaults
