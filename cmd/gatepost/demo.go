@@ -24,7 +24,7 @@ about twenty seconds, needs no root, no cluster and no network, and leaves nothi
 Exit code 1 says that a step came out otherwise.`,
 		Example: `  gatepost demo
   gatepost demo --keep`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error {
 			to := output.To(command, format)
 			config := demo.Config{Random: random, Keep: keep}

@@ -49,7 +49,7 @@ A guarded pod mounts the bundle that the controller writes, so it needs the poli
 in the cluster to start.`,
 		Example: `  gatepost inject -f app.yaml --policy policy.yaml --image localhost/gatepost-sidecar:1.0 | kubectl apply -f -
   kubectl get deployment chat -o yaml | gatepost inject -f - --cluster --image localhost/gatepost-sidecar:1.0`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error { return i.run(command) },
 	}
 	i.where.Add(command)

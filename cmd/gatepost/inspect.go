@@ -38,7 +38,7 @@ token verify to hold it against keys, and gatepost explain to see what a policy
 makes of it. The token is not sent anywhere.`,
 		Example: `  gatepost token inspect - < token
   curl -s https://auth.example.com/api/get-token | jq -r .token | gatepost token inspect`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			text, err := credentialOf(command, args)
 			if err != nil {

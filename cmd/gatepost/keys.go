@@ -43,7 +43,7 @@ The phases: Published (accepted, not used yet), Active (accepted and used),
 Retiring (accepted, no longer used).`,
 		Example: `  gatepost keys status
   gatepost keys status agent-tokens -n agents`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              arguments(0, 1),
 		ValidArgsFunction: where.Names(&v1alpha1.SigningKeyList{}),
 		RunE: func(command *cobra.Command, args []string) error {
 			return showKeys(command, where, format, cmp.Or(args...), now())

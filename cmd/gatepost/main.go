@@ -70,6 +70,7 @@ func command(now func() time.Time) *cobra.Command {
 	keys.AddCommand(createCommand(now, rand.Reader))
 	root.AddCommand(tokens, policies, keys, explainCommand(now), demoCommand(rand.Reader))
 	root.AddCommand(clusterCommands(now)...)
+	refuseMisspelt(root)
 	nameFor(root, os.Args[0])
 	return root
 }

@@ -38,7 +38,7 @@ newline at its end is part of the secret. For the other algorithms it holds one
 private key as PEM or as a JSON Web Key.`,
 		Example: `  gatepost token mint --key-file keys/agent-jwt/current --sub 42 --claim role=teacher
   gatepost token mint --alg ES256 --key-file key.json --claim 'scopes=["agents:run"]' --expires-in 2m`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error {
 			compact, err := m.sign(now())
 			if err != nil {

@@ -28,7 +28,7 @@ Exit code 1 says that there is an error, or with --strict a warning; 2 that a fi
 could not be read. Secrets and keys are not looked at.`,
 		Example: `  gatepost policy lint -f policy.yaml
   gatepost policy lint -f policy.yaml -f issuer.yaml --strict -o json`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error {
 			found := []lint.Finding{}
 			for _, file := range files {

@@ -39,7 +39,7 @@ A file:
     expect: {reason: ok, rule: run}                          # with insufficient_scope also scopes: [...]`,
 		Example: `  gatepost policy test -f cases.yaml
   gatepost policy test -f chat.yaml -f mail.yaml --junit report.xml`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error {
 			return p.run(command, now)
 		},

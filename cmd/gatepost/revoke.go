@@ -50,7 +50,7 @@ users are locked out until the signers have the next one.
 It is done when every guarded pod has proved that it refuses the key; the time
 until then is shown. Exit code 1 says that some pod may still accept the key.`,
 		Example: `  gatepost keys revoke agent-tokens 2-k3u7zq5w4d -n agents`,
-		Args:    cobra.ExactArgs(2),
+		Args:    arguments(2, 2),
 		ValidArgsFunction: func(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return completeKeyIDs(command, &flags.where, args, begun)
 		},
@@ -165,7 +165,7 @@ that the old one goes when its last token has died. Silence alone is no proof:
 without this, an old key stays until tokens of the new one are seen and none of
 the old one are.`,
 		Example: `  gatepost keys confirm-signer agent-tokens -n agents`,
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    arguments(1, 2),
 		ValidArgsFunction: func(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return completeKeyIDs(command, &where, args, begun)
 		},

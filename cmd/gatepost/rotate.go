@@ -60,7 +60,7 @@ to do; ask again to go on watching.
 With --request the same text begins one rotation, however often it is given.`,
 		Example: `  gatepost keys rotate agent-tokens -n agents --wait=active
   gatepost keys rotate agent-tokens --request release-42`,
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: flags.where.Names(&v1alpha1.SigningKeyList{}),
 		RunE: func(command *cobra.Command, args []string) error {
 			return flags.run(command, args[0], now)

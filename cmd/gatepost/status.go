@@ -31,7 +31,7 @@ Urgency: Unguarded (an agent is reached by requests that nobody judged), Failing
 With --check the exit code is 1 when anything is Unguarded or Failing.`,
 		Example: `  gatepost status -n agents
   gatepost status -A --check`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(command *cobra.Command, _ []string) error {
 			cluster, err := where.Connect()
 			if err != nil {

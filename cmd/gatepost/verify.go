@@ -45,7 +45,7 @@ flag was wrong.`,
 		Example: `  gatepost token verify - --policy policy.yaml --keys keys < token
   gatepost token verify - --jwks jwks.json --iss https://auth.example.com --aud chat < token
   gatepost token verify - --secret-file keys/agent-jwt/current --alg HS256 < token`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return v.run(command, args, now())
 		},
