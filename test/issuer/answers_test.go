@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,9 +29,7 @@ func TestSidecarAndIssuerAnswerAlike(t *testing.T) {
 		"  jwt: {providers: [" + session + "}]}\n" + origins})
 	mint := func(secret string, change map[string]any) string {
 		claims := map[string]any{"iss": "https://site.example.com", "sub": "u-1", "exp": time.Now().Unix() + 600}
-		for name, value := range change {
-			claims[name] = value
-		}
+		maps.Copy(claims, change)
 		text, err := token.Mint(token.Key{Alg: "HS256", K: token.Secret(secret)}, nil, claims)
 		if err != nil {
 			t.Fatal(err)
