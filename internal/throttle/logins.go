@@ -63,7 +63,8 @@ type Attempt struct {
 // refused (429 with Retry-After), and has cost nobody anything. Nobody learns from it
 // whether there is such a user, with one exception: while strangers have used up their
 // bucket, who shares a source with a user sees that somebody has logged in from there
-// by that name, because he is not refused.
+// by that name, because he is not refused. A pair that never logged in passes for one
+// that did with the square of the share of places that those fill: 1.5 % at 1,000.
 func (l *Logins) Admit(user string, client netip.Addr, now time.Time) (attempt Attempt, wait time.Duration) {
 	source := Source(client)
 	pair := append(append(make([]byte, 0, len(source)+len(user)), source[:]...), user...)
