@@ -41,11 +41,14 @@ func createCommand(now func() time.Time, random io.Reader) *cobra.Command {
 		Short: "Make an API key and the APIKey object with its hash",
 		Long: `Make a random API key for a client, and the APIKey object that lets it in.
 
-The key is shown once, on stdout or in the file of --key-file, and kept nowhere;
-the object holds its SHA-256. To replace a key, make a second one of another
---name, add its value to the list spec.values of the client's object, hand the
-new key out, and remove the old value: two may be live at once. Never apply the
-second object over the first, for it has that one value alone.
+The key is shown once, on the terminal or in the file of --key-file, and kept
+nowhere; the object holds its SHA-256. Where stdout is a file or a pipe, it gets
+the object alone, and the key is shown on stderr.
+
+To replace a key, make a second one of another --name, add its value to the list
+spec.values of the client's object, hand the new key out, and remove the old
+value: two may be live at once. Never apply the second object over the first, for
+it has that one value alone.
 
 With -o the object alone is written where it goes, as JSON or YAML, to be applied;
 the key needs a file of its own then.`,
@@ -61,7 +64,7 @@ the key needs a file of its own then.`,
 			if err := c.refuseKeys(); err != nil {
 				return err
 			}
-			return c.run(command.OutOrStdout(), now(), random)
+			return c.run(command, now(), random)
 		},
 	}
 	flags := command.Flags()
@@ -82,7 +85,7 @@ the key needs a file of its own then.`,
 
 // run makes the key. Files are written before anything is shown, so that there
 // is never an object whose key nobody has seen.
-func (c creation) run(stdout io.Writer, now time.Time, random io.Reader) error {
+func (c creation) run(command *cobra.Command, now time.Time, random io.Reader) error {
 	if c.format != output.Text && c.keyFile == "" && c.manifest == "" {
 		return fmt.Errorf("-o %s: stdout would hold the key beside the object: give --key-file FILE for the key", c.format)
 	}
@@ -97,22 +100,30 @@ func (c creation) run(stdout io.Writer, now time.Time, random io.Reader) error {
 	if err := c.keep(key, object); err != nil {
 		return err
 	}
-	_, err = io.WriteString(stdout, c.shown(key, object))
+	stdout := command.OutOrStdout()
+	toOut, toErr := c.shown(key, object, output.Detect(stdout) != output.Terminal{})
+	if _, err := io.WriteString(command.ErrOrStderr(), toErr); err != nil {
+		return err
+	}
+	_, err = io.WriteString(stdout, toOut)
 	return err
 }
 
-// shown is what is left for stdout.
-func (c creation) shown(key apikey.Key, object string) string {
+// shown is what is left for stdout and stderr. What is no terminal is to be
+// applied, and gets the object alone.
+func (c creation) shown(key apikey.Key, object string, terminal bool) (stdout, stderr string) {
+	const handOut = "The key, shown this once; hand it to the client:\n\n"
 	switch {
 	case c.keyFile != "" && c.manifest != "":
-		return ""
+		return "", ""
 	case c.keyFile != "":
-		return object
+		return object, ""
 	case c.manifest != "":
-		return key.Reveal() + "\n"
+		return key.Reveal() + "\n", ""
+	case !terminal:
+		return object, handOut + key.Reveal() + "\n\nThe object, which holds its hash, is on stdout: apply it.\n"
 	}
-	return "The key, shown this once; hand it to the client:\n\n" + key.Reveal() +
-		"\n\nThe object, which holds its hash; apply it:\n\n" + object
+	return handOut + key.Reveal() + "\n\nThe object, which holds its hash; apply it:\n\n" + object, ""
 }
 
 // refuseKeys refuses a key in the place of something else: it would end up in

@@ -88,7 +88,7 @@ func (i *injection) run(command *cobra.Command) error {
 	if _, err := io.WriteString(command.OutOrStdout(), out.String()); err != nil {
 		return err
 	}
-	return report(command.ErrOrStderr(), outcomes)
+	return report(command.ErrOrStderr(), outcomes, options.Policies)
 }
 
 // options are what to inject with, and the manifests.
@@ -168,7 +168,7 @@ func (i *injection) ask(command *cobra.Command, options *podfile.Options) error 
 }
 
 // report says what became of each pod.
-func report(out io.Writer, outcomes []podfile.Outcome) error {
+func report(out io.Writer, outcomes []podfile.Outcome, policies []v1alpha1.AgentAuthPolicy) error {
 	terminal := output.Detect(out)
 	if len(outcomes) == 0 {
 		_, err := io.WriteString(out, output.Sentence(output.Cell{Text: "There is no pod in the manifests.", Tone: output.Notice}, "", terminal))
@@ -177,7 +177,7 @@ func report(out io.Writer, outcomes []podfile.Outcome) error {
 	var text strings.Builder
 	for _, o := range outcomes {
 		name := fmt.Sprintf("%s %s/%s", o.Kind, o.Namespace, o.Name)
-		cell := output.Cell{Text: name + ": not guarded: no policy selects its pods, or they decline", Tone: output.Notice}
+		cell := output.Cell{Text: name + ": not guarded: " + unguarded(o.Namespace, policies), Tone: output.Notice}
 		if o.Policy != "" {
 			ports := strings.Trim(fmt.Sprint(o.Ports), "[]")
 			cell = output.Cell{Text: fmt.Sprintf("%s: guarded by AgentAuthPolicy %s at ports %s", name, o.Policy, ports)}
@@ -189,4 +189,17 @@ func report(out io.Writer, outcomes []podfile.Outcome) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// unguarded says why nobody guards the pods of a namespace: often because the
+// policy's file names none.
+func unguarded(namespace string, policies []v1alpha1.AgentAuthPolicy) string {
+	var elsewhere []string
+	for i := range policies {
+		if policies[i].Namespace == namespace {
+			return "no policy selects its pods, or they decline"
+		}
+		elsewhere = append(elsewhere, policies[i].Namespace+"/"+policies[i].Name)
+	}
+	return fmt.Sprintf("no policy is in namespace %s: there are %s; -n %s is for those that name none", namespace, strings.Join(elsewhere, ", "), namespace)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,9 +31,12 @@ could not be read. Secrets and keys are not looked at.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			found := []lint.Finding{}
 			for _, file := range files {
-				content, err := os.ReadFile(file)
+				content, err := readInput(command, file)
 				if err != nil {
 					return fmt.Errorf("reading --file: %w", err)
+				}
+				if file == "-" {
+					file = "stdin"
 				}
 				found = append(found, lint.Check(file, content, now())...)
 			}
@@ -49,7 +51,7 @@ could not be read. Secrets and keys are not looked at.`,
 			return nil
 		},
 	}
-	command.Flags().StringArrayVarP(&files, "file", "f", nil, "file with the policy or the issuer; repeat it for several")
+	command.Flags().StringArrayVarP(&files, "file", "f", nil, "file with the policy or the issuer, or - for stdin; repeat it for several")
 	command.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
 	format.Flag(command)
 	_ = command.MarkFlagRequired("file")
