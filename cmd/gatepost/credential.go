@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,9 @@ func credentialOf(command *cobra.Command, args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
 		if unverified.IsKey(args[0]) {
 			return "", errKeyInArgs
+		}
+		if info, err := os.Stat(args[0]); err == nil && info.Mode().IsRegular() {
+			return "", fmt.Errorf("%s is a file: give what is in it on stdin: - < %s", args[0], args[0])
 		}
 		fmt.Fprintln(command.ErrOrStderr(), "gatepost: warning: other programs of this machine can read an argument, and the shell's history keeps it: give a token that still counts on stdin (-)")
 		return unverified.Clean(args[0]), nil

@@ -59,7 +59,7 @@ shows it.`,
 			if len(args) > 1 && allIDs(args) {
 				return nil
 			}
-			return cobra.MaximumNArgs(1)(command, args)
+			return arguments(0, 1)(command, args)
 		},
 		RunE: func(command *cobra.Command, args []string) error {
 			return e.run(command, args, now)
@@ -121,6 +121,9 @@ func (e *explaining) question(command *cobra.Command, args []string) (text strin
 		request, err = e.readRequest(command)
 		return "", request, err
 	}
+	if len(args) == 0 && e.offline.policy == "" {
+		return "", nil, errors.New("what to explain is missing: give the decision id of an answer or --last 1, with --admin URL for a sidecar without a cluster; or a token, - for stdin, with --policy and --keys")
+	}
 	if text, err = credentialOf(command, args); err != nil {
 		return "", nil, err
 	}
@@ -130,11 +133,30 @@ func (e *explaining) question(command *cobra.Command, args []string) (text strin
 	if e.method == "" && e.path == "" && len(e.headers) == 0 {
 		return text, nil, nil
 	}
-	request = &explain.Request{Method: cmp.Or(e.method, http.MethodGet), Target: cmp.Or(e.path, "/"), Header: http.Header{}}
-	if err := e.addHeaders(request.Header); err != nil {
-		return "", nil, err
+	request, err = e.asked()
+	return text, request, err
+}
+
+// asked is the request of --method, --path and --header.
+func (e *explaining) asked() (*explain.Request, error) {
+	if err := e.sendable(); err != nil {
+		return nil, err
 	}
-	return text, request, nil
+	request := &explain.Request{Method: cmp.Or(e.method, http.MethodGet), Target: cmp.Or(e.path, "/"), Header: http.Header{}}
+	return request, e.addHeaders(request.Header)
+}
+
+// sendable refuses a request line that is mistyped rather than meant; --request
+// takes any.
+func (e *explaining) sendable() error {
+	known := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	switch capitals := strings.ToUpper(e.method); {
+	case e.method != capitals && slices.Contains(known, capitals):
+		return fmt.Errorf("--method %q: methods are written in capitals: write %s", e.method, capitals)
+	case e.path != "" && e.path != "*" && !strings.Contains(e.path, "://") && !strings.HasPrefix(e.path, "/"):
+		return fmt.Errorf("--path %q: it does not begin with a slash: write /%s", e.path, e.path)
+	}
+	return nil
 }
 
 // addHeaders adds those of --header.
@@ -209,7 +231,7 @@ func (e *explaining) ask(ctx context.Context, id string) ([]explain.Explanation,
 func (e *explaining) askPods(ctx context.Context, id string) ([]explain.Explanation, error) {
 	cluster, err := e.where.Connect()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; or ask one sidecar with --admin, such as --admin http://127.0.0.1:19901", err)
 	}
 	pods, err := cluster.Guarded(ctx, "", e.pods...)
 	if err != nil {

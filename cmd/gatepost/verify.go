@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,13 +58,15 @@ flag was wrong.`,
 	flags.StringArrayVar(&v.algorithms, "alg", nil, "accepted `algorithm`, with --jwks or --secret-file; repeat it for several (default HS256 for a secret, all for public keys)")
 	flags.StringArrayVar(&v.issuers, "iss", nil, "accepted `issuer`, with --jwks or --secret-file; repeat it for several (default any)")
 	flags.StringArrayVar(&v.audiences, "aud", nil, "accepted `audience`, with --jwks or --secret-file; repeat it for several (default any)")
-	command.MarkFlagsOneRequired("policy", "jwks", "secret-file")
 	command.MarkFlagsMutuallyExclusive("policy", "jwks", "secret-file")
 	v.format.Flag(command)
 	return command
 }
 
 func (v *verification) run(command *cobra.Command, args []string, now time.Time) error {
+	if v.offline.policy+v.jwks+v.secretFile == "" {
+		return errors.New("what to verify by is missing: give --policy FILE and --keys DIR, --jwks FILE or --secret-file FILE")
+	}
 	text, err := credentialOf(command, args)
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ type verdict struct {
 	Claims map[string]any `json:"claims,omitempty"`
 }
 
-func (*verification) show(to output.Printer, text string, found explain.Explanation, now time.Time) error {
+func (v *verification) show(to output.Printer, text string, found explain.Explanation, now time.Time) error {
 	found.Notes = nil // that rules were not asked is what this command is for
 	said := verdict{Verified: found.Reason == policy.OK, Explanation: found}
 	if said.Verified {
@@ -106,8 +109,11 @@ func (*verification) show(to output.Printer, text string, found explain.Explanat
 		_, err := io.WriteString(to.Out, found.Render(now, to.Terminal))
 		return err
 	}
-	words := []string{"verified by provider " + found.Provider}
-	if found.KID != "" {
+	words := []string{"verified by " + cmp.Or(v.jwks, "provider "+found.Provider)}
+	switch {
+	case v.secretFile != "":
+		words[0] = "verified by the secret in " + v.secretFile
+	case found.KID != "":
 		words = append(words, "key "+found.KID)
 	}
 	for _, moment := range found.Times {

@@ -43,7 +43,10 @@ func (s Sources) Load(now time.Time) (*bundle.Snapshot, error) {
 		return nil, err
 	}
 	snapshot, err := bundle.Load(doc, keys, bundle.Options{Remotes: s.Remotes, Now: now})
-	if err != nil {
+	switch {
+	case err != nil && s.Keys == "":
+		return nil, fmt.Errorf("--policy %s: %w; no keys were given: name their directory with --keys DIR", s.Policy, err)
+	case err != nil:
 		return nil, fmt.Errorf("--policy %s, --keys %s: %w", s.Policy, s.Keys, err)
 	}
 	if s.Remotes != nil {
@@ -56,10 +59,12 @@ func (s Sources) Load(now time.Time) (*bundle.Snapshot, error) {
 // none, which is right for a policy that needs none.
 func (s Sources) keys() (bundle.Keys, error) {
 	if s.Keys == "" {
-		return bundle.Directory("DIR of --keys", nil), nil
+		return bundle.Directory("DIR", nil), nil
 	}
 	info, err := os.Stat(s.Keys)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("--keys: there is no file %s: name another", s.Keys)
 	case err != nil:
 		return nil, fmt.Errorf("--keys: %w", err)
 	case !info.IsDir():

@@ -62,7 +62,7 @@ func Read(text string) Token {
 	raw, reason := token.Extract([]string{text}, "", len(text)+1)
 	switch flaw := token.Flaw(raw); {
 	case reason != "":
-		read.Flaw = "it has characters that no token has, such as blanks, quotes or line breaks"
+		read.Flaw = foreign(text)
 	case flaw != nil:
 		read.Flaw = flaw.Error()
 	}
@@ -77,6 +77,19 @@ func Read(text string) Token {
 		}
 	}
 	return read
+}
+
+// foreign says what was pasted along with a token, or instead of one.
+func foreign(text string) string {
+	switch {
+	case strings.HasPrefix(text, "\ufeff"):
+		return "it begins with a byte order mark: save it as text without one"
+	case strings.HasPrefix(text, "{"):
+		return "it is JSON: take the token out of it, such as with jq -r .token"
+	case len(text) > 1 && text[0] == text[len(text)-1] && strings.ContainsRune(`"'`, rune(text[0])):
+		return "it begins and ends with a quote: remove both"
+	}
+	return "it has characters that no token has, such as blanks, quotes or line breaks"
 }
 
 // object decodes one part; nil when it is no JSON object.
