@@ -13,7 +13,7 @@ import (
 // What the YAML reader says of a file whose fields are not ours.
 var (
 	lineForm    = regexp.MustCompile(`(?s)^line ([0-9]+): (.*)$`)
-	unknownForm = regexp.MustCompile(`(?s)^field (.*) not found in type `)
+	unknownForm = regexp.MustCompile(`(?s)^field (.*) not found in type (.*)$`)
 	wrongForm   = regexp.MustCompile("(?s)^cannot unmarshal !!(\\w+)(?: `(.*)`)? into ")
 )
 
@@ -37,13 +37,28 @@ func inCases(err error, content []byte) error {
 
 func plain(text string) string {
 	if parts := unknownForm.FindStringSubmatch(text); parts != nil {
-		return fmt.Sprintf("unknown field %s", parts[1])
+		return fmt.Sprintf("unknown field %s: there are %s", parts[1], fieldsOf(parts[2]))
 	}
 	if parts := wrongForm.FindStringSubmatch(text); parts != nil {
 		kinds := map[string]string{"seq": "a list", "map": "fields", "str": "a text", "int": "a number", "float": "a number", "bool": "true or false"}
 		return strings.TrimSpace(kinds[parts[1]]+" "+parts[2]) + " cannot stand here"
 	}
 	return text
+}
+
+// fieldsOf are the fields of what the YAML reader calls by a type of ours.
+func fieldsOf(named string) string {
+	switch {
+	case strings.HasPrefix(named, "cases.suite"):
+		return "policy, cases"
+	case strings.HasPrefix(named, "cases.testCase"):
+		return "name, request, principal, expect"
+	case strings.HasPrefix(named, "cases.principal"):
+		return "provider, claims, apiKey"
+	case strings.Contains(named, "Reason"):
+		return "reason, rule, scopes"
+	}
+	return "method, path, headers"
 }
 
 // caseAt names the case that a line belongs to; empty outside of cases.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -118,6 +119,9 @@ func describe(d policy.Decision) string {
 	return text
 }
 
+// policyKind finds a policy that was given in the place of cases.
+var policyKind = regexp.MustCompile(`(?m)^"?kind"?\s*:\s*"?AgentAuthPolicy\b`)
+
 func read(file string) (suite, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -129,6 +133,8 @@ func read(file string) (suite, error) {
 	switch err := decoder.Decode(&tests); {
 	case errors.Is(err, io.EOF):
 		return suite{}, fmt.Errorf("%s is empty", file)
+	case err != nil && policyKind.Match(content):
+		return suite{}, fmt.Errorf("%s: this is a policy, not a file of cases: -f takes a file with policy: %s and cases, as gatepost policy test --help shows", file, file)
 	case err != nil:
 		return suite{}, fmt.Errorf("%s: %w", file, inCases(err, content))
 	}
