@@ -258,6 +258,7 @@ func (w *world) fails() bool {
 	if w.chance(30) {
 		w.leader.forget()
 		w.away = w.now.Add(w.upTo(2 * w.spec.RetireAfter))
+		w.note("the controller dies, and the next one comes at +%s", w.away.Sub(day))
 	}
 	return true
 }
@@ -265,6 +266,9 @@ func (w *world) fails() bool {
 // reconcilePolicies writes the bundles that lack what the state holds.
 func (w *world) reconcilePolicies() {
 	for i := range w.bundles {
+		if w.now.Before(w.away) {
+			return // it died, and what it heard with it; the next one asks first
+		}
 		b := &w.bundles[i]
 		next, seen := w.encode(i), b.version
 		if next == nil || !w.calm && w.now.Before(w.stuck[i]) || w.fails() {

@@ -1,9 +1,11 @@
 package keyring
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,7 +85,43 @@ func (f *figures) add(other figures) {
 	f.removals += other.removals
 }
 
-// The test above can fail: each of these mistakes is found.
+// A controller that died writes nothing any more. The next one asks the sidecars
+// before it writes: what this one heard died with it.
+func TestAControllerThatDiedWritesNothing(t *testing.T) {
+	t.Parallel()
+	deaths := 0
+	for seed := range uint64(500) {
+		w := newWorld(seed, "")
+		w.tell = func(format string, args ...any) {
+			switch {
+			case strings.Contains(format, "the controller dies"):
+				deaths++
+			case w.now.Before(w.away) && strings.HasPrefix(format, "+%s bundle %d: revision"),
+				w.now.Before(w.away) && strings.HasPrefix(format, "+%s state %d: "):
+				t.Errorf("seed %d: it died, and writes: %s", seed, fmt.Sprintf(format, args...))
+			}
+		}
+		w.live(steps)
+	}
+	if deaths < 500 {
+		t.Errorf("only %d controllers died", deaths)
+	}
+}
+
+// GATEPOST_SEED=125773 go test -v -run ToldOnRequest tells that history.
+func TestAHistoryIsToldOnRequest(t *testing.T) {
+	seed, err := strconv.ParseUint(os.Getenv("GATEPOST_SEED"), 10, 64)
+	if err != nil {
+		t.Skip("GATEPOST_SEED names no history")
+	}
+	w := newWorld(seed, "")
+	w.tell = t.Logf
+	if w.live(steps); w.problem != "" {
+		t.Errorf("seed %d, at +%s: %s (%+v, %+v)", seed, w.now.Sub(day), w.problem, w.kind, w.spec)
+	}
+}
+
+// The tests above can fail: each of these mistakes is found.
 func TestHistoriesFindSeededFaults(t *testing.T) {
 	t.Parallel()
 	const enough = 20_000
