@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
+	"gatepost.dev/gatepost/internal/keyring"
 )
 
 // The values of the label change of acknowledgement_seconds.
@@ -17,14 +18,16 @@ const (
 )
 
 // keyMemo is what a process remembers of one SigningKey besides its status, of
-// which the cache may show an older edition. Losing it costs a repeated event.
+// which the cache may show an older edition. Losing it costs a repeated event, and
+// an old key of our issuers that stays for a token's life longer.
 // Of one key one reconcile runs at a time.
 type keyMemo struct {
-	written time.Time            // the status
-	proved  map[string]time.Time // by change and kid: when everybody had proved it
-	untold  map[string]bool      // of those: not yet told in an event
-	used    map[string]time.Time // by kid: the last late use that was counted
-	peopled time.Time            // since when there have been verifiers
+	written time.Time                 // the status
+	proved  map[string]time.Time      // by change and kid: when everybody had proved it
+	untold  map[string]bool           // of those: not yet told in an event
+	used    map[string]time.Time      // by kid: the last late use that was counted
+	peopled time.Time                 // since when there have been verifiers
+	signs   map[string]keyring.Signer // by pod: when it was first heard to sign with its key
 
 	// What sidecars may do to the set, whatever they say (belief.go).
 	lift             int
@@ -41,6 +44,24 @@ func (m *keyMemo) peopledSince(some bool, now time.Time) time.Time {
 		m.peopled = now
 	}
 	return m.peopled
+}
+
+// heardOf notes since when issuers are known to sign with the keys that they prove.
+// A process that has just begun knows it of none.
+func (m *keyMemo) heardOf(signers []keyring.Signer, now time.Time) {
+	heard := map[string]keyring.Signer{}
+	for i := range signers {
+		s := &signers[i]
+		if s.KID == "" {
+			continue
+		}
+		s.Since = now
+		if before, known := m.signs[s.Name]; known && before.KID == s.KID {
+			s.Since = before.Since
+		}
+		heard[s.Name] = *s
+	}
+	m.signs = heard
 }
 
 // first returns when everybody was first seen to have proved a change: now, if

@@ -77,6 +77,9 @@ func (r *keyReconciler) read(ctx context.Context, key *v1alpha1.SigningKey) (key
 		return world, err
 	}
 	world.issuing, err = r.readIssuers(ctx, key, issuers.Items, pods.Items)
+	if err == nil {
+		world.memo.heardOf(world.issuing.signers, world.now)
+	}
 	world.carriers = append(world.carriers, world.issuing.carriers...)
 	world.peopled = world.memo.peopledSince(world.tallied() > 0, world.now)
 	return world, err

@@ -61,6 +61,9 @@ type Signer struct {
 	// KID is the key that it proved to sign with last; empty: it has proved none yet,
 	// or to sign with none.
 	KID string
+	// Since is from when on, at the latest, it signs with that key: when it was first
+	// heard to. Zero: it never had another one.
+	Since time.Time
 }
 
 // Import is the content of the Secret that a SigningKey refers to.

@@ -208,7 +208,7 @@ func (r *run) result(before *State) Result {
 	}
 	for _, k := range r.state.Keys {
 		if k.Phase == Retiring && !k.Retiring.IsZero() {
-			res.Removal[k.KID] = k.Retiring.Add(r.spec.RetireAfter)
+			res.Removal[k.KID] = r.removal(k)
 		}
 	}
 	res.Progress, res.Lagging = r.progress(res.Removal)

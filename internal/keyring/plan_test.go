@@ -300,6 +300,19 @@ func TestPlans(t *testing.T) {
 			b.obs.Signers[0].KID = b.active()
 			b.plan().want("Active")
 		},
+		"what an issuer signed before it was first heard dies before the old key": func(b *bench) {
+			b.spec.External = false
+			b.plan().after(24 * time.Hour).after(10 * time.Minute).after(19 * time.Minute).want("Retiring Active")
+			b.obs.Signers = []Signer{{Name: "issuer-9"}}
+			b.after(3 * time.Hour).want("Retiring Active").wantLagging("issuer-9")
+			b.obs.Signers[0].KID, b.obs.Signers[0].Since = b.active(), b.now
+			alive := b.spec.MaxTokenLifetime + 2*time.Minute
+			b.plan().want("Retiring Active").wantProgress(WaitingForRetiring)
+			if wake := b.last.Wake.Sub(b.now); wake != alive {
+				b.t.Errorf("wakes in %s, want %s", wake, alive)
+			}
+			b.after(alive - time.Second).want("Retiring Active").after(time.Second).want("Active")
+		},
 		"an issuer that is gone holds nothing": func(b *bench) {
 			b.spec.External = false
 			b.plan().after(24 * time.Hour)

@@ -34,6 +34,27 @@ func (r *run) late(kid string) []string {
 	return names
 }
 
+// removal is the earliest time at which a retiring key goes.
+func (r *run) removal(k Key) time.Time {
+	end := k.Retiring.Add(r.spec.RetireAfter)
+	if last := r.switched(); !r.spec.External && last.After(end) {
+		return last
+	}
+	return end
+}
+
+// switched is when tokens have died that our issuers signed with older keys before
+// they were first heard to sign with the one that they have.
+func (r *run) switched() time.Time {
+	var last time.Time
+	for _, s := range r.obs.Signers {
+		if s.Since.After(last) {
+			last = s.Since
+		}
+	}
+	return last.Add(r.tokensDie())
+}
+
 // handedOut reports whether a signer can be seen to have the key.
 func (r *run) handedOut(kid string) bool {
 	return r.spec.Exported && r.obs.ExportedKID == kid ||
@@ -56,7 +77,8 @@ func (r *run) retire() {
 
 // over reports whether a retiring key is no longer needed. The clock alone tells
 // for our own issuers, while all that there are have acknowledged its successor,
-// and where nobody ever verified. An external signer acknowledges nothing: a token of the key that was
+// long enough ago that what they signed unheard has died, and where nobody ever
+// verified. An external signer acknowledges nothing: a token of the key that was
 // accepted lately is evidence that it is needed, and always counts. Where proof
 // is asked for (WaitForVerifiers), silence is none: a successor must have been
 // seen in use, and every verifier, of at least one, must answer; where nobody
@@ -64,7 +86,7 @@ func (r *run) retire() {
 // instead.
 func (r *run) over(k Key) bool {
 	end := k.Retiring.Add(r.spec.RetireAfter)
-	if k.Retiring.IsZero() || r.now.Before(end) || r.returns(k) {
+	if k.Retiring.IsZero() || r.now.Before(r.removal(k)) || r.returns(k) {
 		return false
 	}
 	if !r.spec.External {
@@ -167,7 +189,12 @@ func (r *run) confirmed(k Key) bool {
 
 // settled is when tokens from before the confirmation of a key have died.
 func (r *run) settled(k Key) time.Time {
-	return k.Confirmed.Add(min(r.spec.RetireAfter, r.spec.MaxTokenLifetime+maxStep))
+	return k.Confirmed.Add(r.tokensDie())
+}
+
+// tokensDie is how long a token may live, by a clock that steps.
+func (r *run) tokensDie() time.Duration {
+	return min(r.spec.RetireAfter, r.spec.MaxTokenLifetime+maxStep)
 }
 
 // closeIncident forgets a rebuilt state when the last adopted key is gone.

@@ -120,9 +120,13 @@ func (w *world) reports() []Signer {
 	list := make([]Signer, len(w.signers))
 	for i, s := range w.signers {
 		list[i].Name = s.name
-		if !w.now.Before(s.mute) {
-			list[i].KID = s.kid
+		if w.now.Before(s.mute) {
+			continue
 		}
+		if w.leader.signs[s].KID != s.kid {
+			w.leader.signs[s] = Signer{Name: s.name, KID: s.kid, Since: w.now.Add(w.error)}
+		}
+		list[i] = w.leader.signs[s]
 	}
 	return list
 }

@@ -131,6 +131,7 @@ type signer struct {
 type leader struct {
 	answers  map[*pod]answer // zero: not answered yet
 	accepted map[string]time.Time
+	signs    map[*signer]Signer // as it was first heard to sign with its key
 	doubt    time.Time
 	looked   time.Time
 	nobody   bool // there was no pod then
@@ -213,7 +214,9 @@ func (w *world) choose() {
 	}
 }
 
-func (l *leader) forget() { *l = leader{answers: map[*pod]answer{}, accepted: map[string]time.Time{}} }
+func (l *leader) forget() {
+	*l = leader{answers: map[*pod]answer{}, accepted: map[string]time.Time{}, signs: map[*signer]Signer{}}
+}
 
 func (w *world) chance(percent float64) bool { return w.rng.Float64()*100 < percent }
 
