@@ -116,7 +116,6 @@ func TestTheControllerMakesIssuersAndNothingElse(t *testing.T) {
 func deploymentRights() map[string]right[*appsv1.Deployment] {
 	const nothingOfTheNode, names = "no rights in the cluster and nothing of the node", "which names an issuer's pods look up"
 	return map[string]right[*appsv1.Deployment]{
-		"a name of its own":          {func(d *appsv1.Deployment) { d.Name = "other" }, "which has its name and -issuer"},
 		"labels of another workload": {func(d *appsv1.Deployment) { d.Spec.Template.Labels["app"] = "shop" }, "the labels of that issuer and no others"},
 		"an annotation":              {func(d *appsv1.Deployment) { d.Spec.Template.Annotations["mesh"] = "off" }, "gatepost.dev/bundle-revision alone"},
 		"an init container":          {pods(func(p *corev1.PodSpec) { p.InitContainers = []corev1.Container{{Name: "init", Image: issuerImage}} }), "no other container"},
@@ -221,9 +220,10 @@ func budgetRights() map[string]right[*policyv1.PodDisruptionBudget] {
 func accountRights() map[string]right[*corev1.ServiceAccount] {
 	const nothing = "neither tokens nor Secrets"
 	return map[string]right[*corev1.ServiceAccount]{
-		"a token":      {func(a *corev1.ServiceAccount) { a.AutomountServiceAccountToken = new(true) }, nothing},
-		"a Secret":     {func(a *corev1.ServiceAccount) { a.Secrets = []corev1.ObjectReference{{Name: "x"}} }, nothing},
-		"pull secrets": {func(a *corev1.ServiceAccount) { a.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "x"}} }, nothing},
+		"a name of its own": {func(a *corev1.ServiceAccount) { a.Name = "other" }, "which has its name and -issuer"},
+		"a token":           {func(a *corev1.ServiceAccount) { a.AutomountServiceAccountToken = new(true) }, nothing},
+		"a Secret":          {func(a *corev1.ServiceAccount) { a.Secrets = []corev1.ObjectReference{{Name: "x"}} }, nothing},
+		"pull secrets":      {func(a *corev1.ServiceAccount) { a.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "x"}} }, nothing},
 	}
 }
 
