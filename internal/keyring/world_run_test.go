@@ -46,7 +46,7 @@ func TestNoHistoryRefusesAValidToken(t *testing.T) {
 			count := 0
 			for seed := next.Add(1) - 1; seed < uint64(all) && worst.Load() == ^uint64(0); seed = next.Add(1) - 1 {
 				w := newWorld(seed, "")
-				if w.live(steps); w.problem != "" {
+				if w.live(); w.problem != "" {
 					worst.Store(seed)
 					t.Errorf("seed %d, at +%s: %s (%+v, %+v)", seed, w.now.Sub(day), w.problem, w.kind, w.spec)
 				}
@@ -101,7 +101,7 @@ func TestAControllerThatDiedWritesNothing(t *testing.T) {
 				t.Errorf("seed %d: it died, and writes: %s", seed, fmt.Sprintf(format, args...))
 			}
 		}
-		w.live(steps)
+		w.live()
 	}
 	if deaths < 500 {
 		t.Errorf("only %d controllers died", deaths)
@@ -116,7 +116,7 @@ func TestAHistoryIsToldOnRequest(t *testing.T) {
 	}
 	w := newWorld(seed, "")
 	w.tell = t.Logf
-	if w.live(steps); w.problem != "" {
+	if w.live(); w.problem != "" {
 		t.Errorf("seed %d, at +%s: %s (%+v, %+v)", seed, w.now.Sub(day), w.problem, w.kind, w.spec)
 	}
 }
@@ -135,7 +135,7 @@ func TestHistoriesFindSeededFaults(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(enough) {
 				w := newWorld(seed, f)
-				if w.live(steps); w.problem != "" {
+				if w.live(); w.problem != "" {
 					t.Logf("seed %d, at +%s: %s", seed, w.now.Sub(day), w.problem)
 					return
 				}

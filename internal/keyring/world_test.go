@@ -276,7 +276,7 @@ func (w *world) matOf(k VerifyKey) int {
 }
 
 // live plays the history, and stops at the first violation.
-func (w *world) live(steps int) {
+func (w *world) live() {
 	for range steps {
 		w.advance(w.pause())
 		if w.problem != "" {
