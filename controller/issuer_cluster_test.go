@@ -197,7 +197,7 @@ func issuingWith(t *testing.T, algorithm string) issuance {
 	ns := world.cluster.Namespace(t)
 	run := issuance{key: issuerKey(ns, algorithm), issuer: tokenIssuer(ns, "auth")}
 	run.key.Spec.Rotation.RetireAfter, run.key.Spec.MaxTokenLifetime = seconds(4), seconds(2)
-	run.key.Spec.Rotation.PrePublish = seconds(6) // so that a test sees a key that all have and that does not sign
+	run.key.Spec.Rotation.PrePublish = seconds(12) // so that a test sees a key that all have and that does not sign
 	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
 	p.Spec.JWT.Providers[0].Algorithms = []policy.Algorithm{policy.Algorithm(algorithm)}
 	for _, object := range []client.Object{run.key, run.issuer, p} {
