@@ -146,6 +146,37 @@ func TestWhichPodsAreAsked(t *testing.T) {
 	}
 }
 
+func TestStatesThatNobodyIsShown(t *testing.T) {
+	t.Parallel()
+	state := keyring.State{Generation: 134, Keys: []keyring.Key{{KID: "1w-signs", Phase: keyring.Active}, {KID: "1x-next", Phase: keyring.Published}}}
+	edited := state
+	edited.Edited = true
+	for sentence, test := range map[string]struct {
+		state   keyring.State
+		status  v1alpha1.SigningKeyStatus
+		bundled int64
+		inForce edition
+		shown   bool
+	}{
+		"one of now is shown":                       {state, v1alpha1.SigningKeyStatus{KeyGeneration: 134, RevokedKeyIDs: []string{"1-gone"}}, 134, edition{}, true},
+		"a later one is shown before the status":    {state, v1alpha1.SigningKeyStatus{KeyGeneration: 133}, 133, edition{}, true},
+		"one that the status is ahead of":           {state, v1alpha1.SigningKeyStatus{KeyGeneration: 135}, 134, edition{}, false},
+		"one that the bundle is ahead of":           {state, v1alpha1.SigningKeyStatus{KeyGeneration: 134}, 135, edition{}, false},
+		"one that sidecars are ahead of":            {state, v1alpha1.SigningKeyStatus{KeyGeneration: 134}, 134, edition{generation: 135}, false},
+		"one that somebody edited":                  {edited, v1alpha1.SigningKeyStatus{KeyGeneration: 134}, 134, edition{}, false},
+		"one of that generation with a revoked key": {state, v1alpha1.SigningKeyStatus{KeyGeneration: 134, RevokedKeyIDs: []string{"1x-next"}}, 134, edition{}, false},
+		"one of a later generation with such a key": {state, v1alpha1.SigningKeyStatus{KeyGeneration: 66, RevokedKeyIDs: []string{"1w-signs"}}, 66, edition{}, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			source := signingSource{key: &v1alpha1.SigningKey{Status: test.status}, state: &test.state}
+			if shown := source.unlessBehind(test.bundled, test.inForce).state != nil; shown != test.shown {
+				t.Errorf("shown: %t", shown)
+			}
+		})
+	}
+}
+
 func TestHowOftenSidecarsAreAsked(t *testing.T) {
 	t.Parallel()
 	minute := &v1alpha1.SigningKey{}

@@ -140,14 +140,16 @@ func (r *policyReconciler) signingSource(ctx context.Context, namespace, name st
 }
 
 // unlessBehind leaves out a state that somebody put back or edited: one older than
-// what the status, the bundle or sidecars have seen. Its keys may be removed or
-// revoked ones, and it waits to be rebuilt.
+// what the status, the bundle or sidecars have seen, or one of another line, in which
+// a key lives that the status calls revoked. Its keys may be removed or revoked
+// ones, and it waits to be rebuilt.
 func (s signingSource) unlessBehind(bundled int64, inForce edition) signingSource {
 	if s.state == nil {
 		return s
 	}
 	s.behind = inForce.generation > 0 && s.state.Behind(inForce.generation, inForce.kids)
-	if s.behind || s.state.Edited || s.state.Generation < max(s.key.Status.KeyGeneration, bundled) {
+	older := s.behind || s.state.Generation < max(s.key.Status.KeyGeneration, bundled)
+	if older || s.state.Edited || s.state.Revives(s.key.Status.RevokedKeyIDs) {
 		s.state = nil
 	}
 	return s

@@ -120,6 +120,11 @@ func (s *State) Behind(generation int64, kids []string) bool {
 	return len(kids) != len(s.Keys) || slices.ContainsFunc(kids, func(kid string) bool { return !s.live(kid) })
 }
 
+// Revives reports whether a key is live in this state that others remember as
+// revoked, as one may be that was put back, whatever its generation is. Nobody may
+// be shown it before Plan has dropped the key.
+func (s *State) Revives(revoked []string) bool { return slices.ContainsFunc(revoked, s.live) }
+
 // Acknowledged is the highest generation of the set that a sidecar proves to
 // have loaded when it answers with a generation and the ids of the keys that it
 // accepts. A generation alone proves little: after a restore or for an object

@@ -300,7 +300,7 @@ func (w *world) reconcilePolicies() {
 // write, or the state must not be shown to anybody before it is rebuilt.
 func (w *world) encode(i int) *file {
 	state, last := w.state.value, w.bundles[i].value
-	if w.garbled || state == nil || state.Edited && w.broken != editsBelieved || state.Generation < w.status.value.Generation {
+	if w.garbled || state == nil || state.Edited && w.broken != editsBelieved || state.Generation < w.status.value.Generation || state.Revives(w.status.value.Revoked) {
 		return nil
 	}
 	next, highest := &file{generation: state.Generation}, int64(0)
