@@ -15,7 +15,7 @@ func (i *Issuer) newAdminServer() *http.Server {
 	mux.HandleFunc("GET /healthz", i.health.ServeAlive)
 	mux.HandleFunc("GET /readyz", i.health.ServeReady)
 	mux.HandleFunc("GET /state", i.serveState)
-	mux.HandleFunc("POST /drain", i.serveDrain)
+	mux.HandleFunc("POST /drain", adminport.DrainHandler(&i.health, i.log))
 	return adminport.NewServer(mux, i.httpLog)
 }
 
@@ -41,15 +41,4 @@ func (i *Issuer) serveState(w http.ResponseWriter, r *http.Request) {
 	if err := adminport.WriteState(w, state, in.AckKey, nonce); err != nil {
 		i.log.ErrorContext(r.Context(), "state was not written", "error", err.Error())
 	}
-}
-
-// serveDrain turns readiness off, so that no new requests are sent here while
-// those under way go on. Only the pod itself may ask for it.
-func (i *Issuer) serveDrain(w http.ResponseWriter, r *http.Request) {
-	if !adminport.OwnPod(w, r) {
-		return
-	}
-	i.health.Drain()
-	i.log.InfoContext(r.Context(), "not ready any more: draining was asked for")
-	w.WriteHeader(http.StatusNoContent)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/filewatch"
@@ -91,26 +90,14 @@ func (i *Issuer) load() (*site, error) {
 // source is the files as an issuer is loaded from them.
 func (i *Issuer) source(files filewatch.Files) issuing.Source {
 	if i.config.InPod() {
-		return issuing.Files(within(files, i.config.BundleDir))
+		return issuing.Files(files.Within(i.config.BundleDir))
 	}
 	var users []byte
 	if i.config.UsersFile != "" {
 		users = files[filepath.Clean(i.config.UsersFile)]
 	}
 	dir := filepath.Clean(i.config.KeysDir)
-	return issuing.Directory(files[filepath.Clean(i.config.DocumentFile)], dir, within(files, dir), users)
-}
-
-// within are the files of a directory by their names in it.
-func within(files filewatch.Files, dir string) map[string][]byte {
-	byName := make(map[string][]byte, len(files))
-	prefix := strings.TrimSuffix(filepath.Clean(dir), string(filepath.Separator)) + string(filepath.Separator)
-	for path, content := range files {
-		if name, ok := strings.CutPrefix(path, prefix); ok {
-			byName[filepath.ToSlash(name)] = content
-		}
-	}
-	return byName
+	return issuing.Directory(files[filepath.Clean(i.config.DocumentFile)], dir, files.Within(dir), users)
 }
 
 var errUnreadable = errors.New("reading document and keys")

@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"context"
 	"net/http"
 
 	"gatepost.dev/gatepost/internal/adminport"
@@ -17,7 +16,7 @@ func (s *Sidecar) newAdminServer() *http.Server {
 	mux.HandleFunc("GET /readyz", s.health.ServeReady)
 	mux.HandleFunc("GET /state", s.serveState)
 	mux.HandleFunc("GET /decisions", s.serveDecisions)
-	mux.HandleFunc("POST /drain", s.serveDrain)
+	mux.HandleFunc("POST /drain", adminport.DrainHandler(&s.health, s.log))
 	return adminport.NewServer(mux, s.httpLog)
 }
 
@@ -41,18 +40,3 @@ func (s *Sidecar) serveState(w http.ResponseWriter, r *http.Request) {
 		s.log.ErrorContext(r.Context(), "state was not written", "error", err.Error())
 	}
 }
-
-// serveDrain turns readiness off, so that no new requests are sent here while
-// those under way go on. Only the pod itself may ask for it.
-func (s *Sidecar) serveDrain(w http.ResponseWriter, r *http.Request) {
-	if !adminport.OwnPod(w, r) {
-		return
-	}
-	s.health.Drain()
-	s.log.InfoContext(r.Context(), "not ready any more: draining was asked for")
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// Drain asks the sidecar whose admin port is at address, on loopback, to turn
-// its readiness off.
-func Drain(ctx context.Context, address string) error { return adminport.Drain(ctx, address) }

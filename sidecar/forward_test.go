@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gatepost.dev/gatepost/internal/adminport"
 )
 
 func TestTargetIsForwardedByteForByte(t *testing.T) {
@@ -294,7 +296,7 @@ func TestAnswersWithoutATypeStayWithout(t *testing.T) {
 
 func TestAgentThatIsGoneWhileDrainingIs503(t *testing.T) {
 	g := start(t, setup{noAgent: true})
-	if err := Drain(t.Context(), g.admin); err != nil {
+	if err := adminport.Drain(t.Context(), g.admin); err != nil {
 		t.Fatal(err)
 	}
 	if got := g.do("GET", "/health", nil); got.status != 503 || got.header.Get("Retry-After") != "2" || got.body != `{"detail":"Agent unavailable"}` {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"gatepost.dev/gatepost/internal/bundle"
@@ -87,13 +86,7 @@ func (s *Sidecar) keys(files filewatch.Files) (bundle.Keys, error) {
 		return keys, nil
 	}
 	dir := filepath.Clean(s.config.KeysDir)
-	byName := make(map[string][]byte, len(files))
-	for path, content := range files {
-		if name, ok := strings.CutPrefix(path, dir+string(filepath.Separator)); ok {
-			byName[filepath.ToSlash(name)] = content
-		}
-	}
-	return bundle.Directory(dir, byName), nil
+	return bundle.Directory(dir, files.Within(dir)), nil
 }
 
 var errUnreadable = errors.New("reading policy and keys")

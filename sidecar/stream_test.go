@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatepost.dev/gatepost/internal/adminport"
 )
 
 // events is an agent that sends an event per value of next, until it is closed
@@ -308,7 +310,7 @@ func TestDrainIsAskedForOnTheAdminPort(t *testing.T) {
 	if got := g.private("/drain"); got.status != 405 {
 		t.Errorf("GET /drain: %d, want 405", got.status)
 	}
-	if err := Drain(t.Context(), g.admin); err != nil {
+	if err := adminport.Drain(t.Context(), g.admin); err != nil {
 		t.Fatal(err)
 	}
 	if got := g.private("/readyz"); got.status != 503 || got.body != "draining\n" {

@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"gatepost.dev/gatepost/internal/adminport"
 	"gatepost.dev/gatepost/internal/telemetry"
 	"gatepost.dev/gatepost/sidecar"
 )
@@ -134,7 +135,7 @@ func drain(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := sidecar.Drain(ctx, *address); err != nil {
+	if err := adminport.Drain(ctx, *address); err != nil {
 		return complain(stderr, err, exitFailed)
 	}
 	return exitOK

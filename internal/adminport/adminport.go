@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 
 	"gatepost.dev/gatepost/internal/bundle"
 	"gatepost.dev/gatepost/internal/crowd"
+	"gatepost.dev/gatepost/internal/telemetry"
 	"gatepost.dev/gatepost/token"
 )
 
@@ -102,6 +104,19 @@ func WriteJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+}
+
+// DrainHandler turns readiness off, so that no new requests are sent here while
+// those under way go on. Only the pod itself may ask for it.
+func DrainHandler(health *telemetry.Health, logger *slog.Logger) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !OwnPod(w, r) {
+			return
+		}
+		health.Drain()
+		logger.InfoContext(r.Context(), "not ready any more: draining was asked for")
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // OwnPod answers everybody but the pod itself, and pages that a browser on the

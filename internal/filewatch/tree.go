@@ -22,6 +22,19 @@ const (
 // it was watched by, a file of a watched directory D as D/name or D/dir/name.
 type Files map[string][]byte
 
+// Within are the files of a watched directory by their names in it, with slashes:
+// name or dir/name.
+func (f Files) Within(dir string) map[string][]byte {
+	byName := make(map[string][]byte, len(f))
+	prefix := strings.TrimSuffix(filepath.Clean(dir), string(filepath.Separator)) + string(filepath.Separator)
+	for path, content := range f {
+		if name, ok := strings.CutPrefix(path, prefix); ok {
+			byName[filepath.ToSlash(name)] = content
+		}
+	}
+	return byName
+}
+
 // stamp is what is known of a file without reading it.
 type stamp struct {
 	path    string

@@ -67,6 +67,21 @@ func awaitChange(t *testing.T, w *Watcher) {
 	}
 }
 
+func TestFilesWithinADirectory(t *testing.T) {
+	t.Parallel()
+	files := Files{"policy.yaml": nil, "keys/a/current": []byte("1"), "keys/jwks.json": []byte("2"), "keys-of-others/a": nil, "/root.json": []byte("3")}
+	for dir, want := range map[string]map[string][]byte{
+		"keys":    {"a/current": []byte("1"), "jwks.json": []byte("2")},
+		"./keys/": {"a/current": []byte("1"), "jwks.json": []byte("2")},
+		"/":       {"root.json": []byte("3")},
+		"other":   {},
+	} {
+		if diff := cmp.Diff(want, files.Within(dir)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", dir, diff)
+		}
+	}
+}
+
 func TestReadListsFilesOfTwoLevels(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"gatepost.dev/gatepost/internal/bundle"
@@ -87,13 +86,7 @@ func (s Sources) keys() (bundle.Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--keys: %w", err)
 	}
-	byName := make(map[string][]byte, len(files))
-	for path, content := range files {
-		if name, ok := strings.CutPrefix(path, dir+string(filepath.Separator)); ok {
-			byName[filepath.ToSlash(name)] = content
-		}
-	}
-	return bundle.Directory(dir, byName), nil
+	return bundle.Directory(dir, files.Within(dir)), nil
 }
 
 // readFlag reads the file that a flag names.
