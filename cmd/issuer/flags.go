@@ -5,10 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
-	"time"
 
+	"gatepost.dev/gatepost/internal/program"
 	"gatepost.dev/gatepost/issuer"
 )
 
@@ -32,10 +30,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&c.BundleDir, "bundle", "", "in a pod: `directory` of the mounted bundle")
 	flags.StringVar(&c.PodUID, "pod-uid", "", "in a pod: its `UID`")
 	flags.Int64Var(&c.MinRevision, "min-revision", 0, "in a pod: least `revision` of the bundle that comes into force")
-	flags.Func("listen", "public `address`, host:port", address(&c.Listen))
-	flags.Func("admin", "private `address` of metrics, health and state, host:port", address(&c.Admin))
+	flags.Func("listen", "public `address`, host:port", program.Address(&c.Listen))
+	flags.Func("admin", "private `address` of metrics, health and state, host:port", program.Address(&c.Admin))
 	flags.Func("drain-timeout", "`duration` for which requests may go on after SIGTERM (default 30s)", func(text string) (err error) {
-		c.DrainTimeout, err = parseTimeout(text)
+		c.DrainTimeout, err = program.Timeout(text)
 		return err
 	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -52,30 +50,4 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%q is no flag: all arguments are flags; see --help", flags.Arg(0))
 	}
 	return o, nil
-}
-
-// address sets a flag that is an address to listen on.
-func address(target *string) func(string) error {
-	return func(text string) error {
-		_, port, err := net.SplitHostPort(text)
-		if err == nil {
-			_, err = strconv.ParseUint(port, 10, 16)
-		}
-		if err != nil && text != "" {
-			return fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:8080 or :8080", text)
-		}
-		*target = text
-		return nil
-	}
-}
-
-func parseTimeout(text string) (time.Duration, error) {
-	timeout, err := time.ParseDuration(text)
-	switch {
-	case err != nil:
-		return 0, errors.New("must be a duration such as 30s")
-	case timeout < 0:
-		return 0, errors.New("is negative: give a duration such as 30s")
-	}
-	return timeout, nil
 }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/internal/adminport"
+	"gatepost.dev/gatepost/internal/program"
 	"gatepost.dev/gatepost/internal/telemetry"
 	"gatepost.dev/gatepost/issuer"
 )
@@ -98,14 +99,12 @@ func serve(ctx context.Context, args []string, stderr io.Writer) int {
 
 // present names the flag whose file or directory is not there.
 func (o *options) present() error {
-	for _, named := range []struct{ flag, path string }{
-		{"issuer", o.config.DocumentFile}, {"keys", o.config.KeysDir}, {"users", o.config.UsersFile}, {"bundle", o.config.BundleDir},
-	} {
-		if _, err := os.Stat(named.path); err != nil && named.path != "" {
-			return fmt.Errorf("--%s: %w", named.flag, err)
-		}
-	}
-	return nil
+	return program.Present(
+		program.Named{Flag: "issuer", Path: o.config.DocumentFile},
+		program.Named{Flag: "keys", Path: o.config.KeysDir},
+		program.Named{Flag: "users", Path: o.config.UsersFile},
+		program.Named{Flag: "bundle", Path: o.config.BundleDir},
+	)
 }
 
 // ended is the exit code that goes with the error of Run.

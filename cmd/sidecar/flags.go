@@ -9,8 +9,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
+	"gatepost.dev/gatepost/internal/program"
 	"gatepost.dev/gatepost/policy"
 	"gatepost.dev/gatepost/sidecar"
 )
@@ -31,7 +31,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	c := &o.config
 	flags.StringVar(&c.PolicyFile, "policy", "", "`file` with the AgentAuthPolicy, YAML or JSON")
 	flags.StringVar(&c.KeysDir, "keys", "", "standalone: `directory` of keys, DIR/name/key")
-	flags.Func("listen", "standalone: `address` to guard, host:port", address(&c.Listen))
+	flags.Func("listen", "standalone: `address` to guard, host:port", program.Address(&c.Listen))
 	flags.Func("upstream", "standalone: `URL` of the agent, http://host:port", func(text string) (err error) {
 		c.Upstream, err = sidecar.ParseUpstream(text)
 		return err
@@ -43,9 +43,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&c.PodUID, "pod-uid", "", "in a pod: its `UID`")
 	flags.Int64Var(&c.MinRevision, "min-revision", 0, "in a pod: least `revision` of keys.json that comes into force")
 	flags.StringVar(&c.StateDir, "state-dir", "", "`directory` of the sidecar's own that keeps the last good remote key sets across restarts")
-	flags.Func("admin", "private `address` of metrics, health and state, host:port", address(&c.Admin))
+	flags.Func("admin", "private `address` of metrics, health and state, host:port", program.Address(&c.Admin))
 	flags.Func("drain-timeout", "`duration` for which requests may go on after SIGTERM (default 30s)", func(text string) (err error) {
-		c.DrainTimeout, err = parseTimeout(text)
+		c.DrainTimeout, err = program.Timeout(text)
 		return err
 	})
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -64,32 +64,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("--upstream %s is what --listen %s guards: each request would come back for ever; name the agent's own port", c.Upstream, c.Listen)
 	}
 	return o, nil
-}
-
-// address sets a flag that is an address to listen on.
-func address(target *string) func(string) error {
-	return func(text string) error {
-		_, port, err := net.SplitHostPort(text)
-		if err == nil {
-			_, err = strconv.ParseUint(port, 10, 16)
-		}
-		if err != nil && text != "" {
-			return fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:8080 or :8080", text)
-		}
-		*target = text
-		return nil
-	}
-}
-
-func parseTimeout(text string) (time.Duration, error) {
-	timeout, err := time.ParseDuration(text)
-	switch {
-	case err != nil:
-		return 0, errors.New("must be a duration such as 30s")
-	case timeout < 0:
-		return 0, errors.New("is negative: give a duration such as 30s")
-	}
-	return timeout, nil
 }
 
 // leadsBack reports whether upstream obviously is the address listened on: the

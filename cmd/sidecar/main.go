@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"gatepost.dev/gatepost/internal/adminport"
+	"gatepost.dev/gatepost/internal/program"
 	"gatepost.dev/gatepost/internal/telemetry"
 	"gatepost.dev/gatepost/sidecar"
 )
@@ -100,14 +101,11 @@ func guard(ctx context.Context, args []string, stderr io.Writer) int {
 
 // present names the flag whose file or directory is not there.
 func (o *options) present() error {
-	for _, named := range []struct{ flag, path string }{
-		{"policy", o.config.PolicyFile}, {"keys", o.config.KeysDir}, {"keys-file", o.config.KeysFile},
-	} {
-		if _, err := os.Stat(named.path); err != nil && named.path != "" {
-			return fmt.Errorf("--%s: %w", named.flag, err)
-		}
-	}
-	return nil
+	return program.Present(
+		program.Named{Flag: "policy", Path: o.config.PolicyFile},
+		program.Named{Flag: "keys", Path: o.config.KeysDir},
+		program.Named{Flag: "keys-file", Path: o.config.KeysFile},
+	)
 }
 
 // ended is the exit code that goes with the error of Run.
