@@ -33,14 +33,15 @@ func (w keyWorld) hurries() bool {
 		return true
 	}
 	return slices.ContainsFunc(w.state.Keys, func(key keyring.Key) bool {
-		return key.Published.IsZero() && (key.Urgent || w.now.Sub(key.Created) > untoldPatience)
+		waits := key.Published.IsZero() || key.Phase == keyring.Published
+		return waits && (key.Urgent || w.now.Sub(key.Created) > untoldPatience)
 	})
 }
 
 // urgent reports whether the successor of a revoked key is on its way in. It does
 // not wait for bundles that no pod mounts.
 func urgent(state *keyring.State) bool {
-	return state != nil && slices.ContainsFunc(state.Keys, func(key keyring.Key) bool { return key.Urgent && key.Published.IsZero() })
+	return state != nil && slices.ContainsFunc(state.Keys, func(key keyring.Key) bool { return key.Urgent })
 }
 
 // distributed is the lowest generation that every carrier holds and, unless it

@@ -141,8 +141,14 @@ func TestPodsThatCannotBeToldHoldOnlyTheClock(t *testing.T) {
 		change func(*keyWorld)
 		want   int64
 	}{
-		"by proof nobody has to be told":              {func(*keyWorld) {}, 5},
-		"by the clock all have to be":                 {func(w *keyWorld) { w.strict = false }, 0},
+		"by proof nobody has to be told": {func(*keyWorld) {}, 5},
+		"by the clock all have to be":    {func(w *keyWorld) { w.strict = false }, 0},
+		"also once they all had been, for those that came since": {func(w *keyWorld) {
+			w.strict, w.state.Keys[1].Published = false, noon.Add(-time.Second)
+		}, 0},
+		"and these too until they know by themselves": {func(w *keyWorld) {
+			w.strict, w.state.Keys[1].Published, w.state.Keys[1].Created = false, noon.Add(-time.Minute), noon.Add(-time.Hour)
+		}, 5},
 		"until they know by themselves":               {func(w *keyWorld) { w.strict, w.state.Keys[1].Created = false, noon.Add(-time.Hour) }, 5},
 		"the successor of a revoked key waits for no": {func(w *keyWorld) { w.strict, w.state.Keys[1].Urgent = false, true }, 5},
 		"a bundle without the key does hold it":       {func(w *keyWorld) { w.carriers[0].keys = w.carriers[0].keys[:1] }, 4},

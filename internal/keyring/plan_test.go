@@ -60,6 +60,13 @@ func TestPlans(t *testing.T) {
 			b.plan().after(10*time.Minute - time.Second).want("Active Published")
 			b.after(time.Second).want("Retiring Active")
 		},
+		"a bundle that came later and lacks the key is waited for": func(b *bench) {
+			b.plan().after(24 * time.Hour).want("Active Published")
+			b.obs.Distributed = b.state.Generation - 1
+			b.after(time.Hour).want("Active Published").wantProgress(PrePublishing)
+			b.obs.Distributed = b.state.Generation
+			b.plan().want("Retiring Active")
+		},
 		"retireAfter counts from when the exported Secret has the successor": func(b *bench) {
 			b.spec.Exported, b.spec.RotateNow = true, "1"
 			b.plan()
@@ -411,6 +418,14 @@ func TestPlans(t *testing.T) {
 			b.after(time.Millisecond).want("Published").after(30*time.Second - time.Millisecond).want("Published").after(time.Millisecond).want("Active")
 			b.spec.RotateNow = "1" // nobody else hurries
 			b.plan().after(time.Hour).want("Active Published")
+		},
+		"nor for a bundle that came later": func(b *bench) {
+			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}
+			b.plan().after(10 * time.Minute)
+			b.spec.RevokeKey = b.active()
+			b.plan()
+			b.obs.Verifiers[0].Acked, b.obs.Distributed = b.state.Generation, 0
+			b.after(30*time.Second - time.Millisecond).want("Published").after(time.Millisecond).want("Active")
 		},
 		"nor then for verifiers that acknowledged it": func(b *bench) {
 			b.obs.Verifiers = []Verifier{{Name: "chat-0"}}

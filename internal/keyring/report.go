@@ -8,7 +8,7 @@ func (r *run) progress(removal map[string]time.Time) (Progress, []string) {
 	switch {
 	case isNext && r.spec.Imported:
 		return PrePublishing, nil // until the value becomes the current one
-	case isNext && r.now.Before(r.activation(next)):
+	case isNext && (r.now.Before(r.activation(next)) || !r.spread(next)):
 		return PrePublishing, nil
 	case isNext:
 		return WaitingForVerifiers, r.lagging(next)
@@ -62,7 +62,7 @@ func (r *run) wake(res Result) time.Time {
 	if next, ok := r.state.first(Published); ok {
 		at := r.activation(next)
 		times = append(times, at, at.Add(r.spec.VerifierTimeout))
-		if next.Urgent && next.Published.IsZero() {
+		if next.Urgent {
 			times = append(times, next.Created.Add(urgentWait))
 		}
 	} else if !r.noRoom {

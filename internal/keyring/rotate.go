@@ -83,23 +83,24 @@ func (r *run) noteRotateNow() {
 func (r *run) publish() {
 	for i := range r.state.Keys {
 		k := &r.state.Keys[i]
-		if k.Published.IsZero() && (r.obs.Distributed >= k.Generation || r.hurriedEnough(*k)) {
+		if k.Published.IsZero() && r.spread(*k) {
 			k.Published = r.now
 			r.event(EventPublished, k.KID)
 		}
 	}
 }
 
-// hurriedEnough reports whether the successor of a revoked key waits for bundles
-// no longer.
-func (r *run) hurriedEnough(k Key) bool {
-	return k.Urgent && !r.now.Before(k.Created.Add(urgentWait))
+// spread reports whether every bundle holds the key, or the successor of a revoked
+// key waits for them no longer.
+func (r *run) spread(k Key) bool {
+	return r.obs.Distributed >= k.Generation || k.Urgent && !r.now.Before(k.Created.Add(urgentWait))
 }
 
-// activate lets the next key sign once it may.
+// activate lets the next key sign once it may. A bundle that came after the key was
+// published, of a policy that is new, may have been made of what was before it.
 func (r *run) activate() {
 	i := r.state.index(Published)
-	if i < 0 || r.spec.Imported || r.now.Before(r.activation(r.state.Keys[i])) {
+	if i < 0 || r.spec.Imported || !r.spread(r.state.Keys[i]) || r.now.Before(r.activation(r.state.Keys[i])) {
 		return
 	}
 	next := r.state.Keys[i]

@@ -135,6 +135,11 @@ func (w *world) count(v view, e Event, revoked bool) {
 			w.violate("key %s signs before %s has it", e.KID, p.name)
 		}
 	}
+	for i, b := range v.bundles {
+		if b != nil && !b.has(m) {
+			w.violate("key %s signs before bundle %d has it", e.KID, i)
+		}
+	}
 }
 
 func urgent(s *State, kid string) bool {

@@ -13,12 +13,16 @@ type view struct {
 	state   *State
 	obs     Observations
 	now     time.Time
+	bundles []*file
 	version struct{ state, export, status int }
 }
 
 func (w *world) look() view {
 	v := view{now: w.now.Add(w.error), spec: w.spec, state: w.state.value}
 	v.version.state, v.version.export, v.version.status = w.state.version, w.export.version, w.status.version
+	for _, b := range w.bundles {
+		v.bundles = append(v.bundles, b.value)
+	}
 	v.obs = Observations{
 		Distributed: w.distributed(v.state), ExportedKID: w.export.value.CurrentKID,
 		Verifiers: w.verifiers(v.state), Accepted: w.accepted(v.state), Doubt: w.leader.doubt,
@@ -59,21 +63,30 @@ func (w *world) look() view {
 	return v
 }
 
-// distributed is the lowest generation that every bundle holds of the set.
+// distributed is the lowest generation that every bundle holds of the set. One
+// that is still to come is not waited for.
 func (w *world) distributed(state *State) int64 {
 	lowest := int64(Everywhere)
-	for _, b := range w.bundles {
+	for i, b := range w.bundles {
 		held := int64(0)
-		if b.value != nil {
+		switch {
+		case b.value == nil && w.comesLater(i):
+			continue
+		case b.value == nil:
+		case state != nil:
+			held = min(b.value.generation, state.Acknowledged(b.value.generation, b.value.kids))
+		default:
 			held = b.value.generation
-			if state != nil {
-				held = min(held, state.Acknowledged(held, b.value.kids))
-			}
 		}
 		lowest = min(lowest, held)
 	}
 	return lowest
 }
+
+// comesLater reports whether a bundle is that of a policy which was made later than
+// the others. Nobody could have observed a signer that keeps an old key and calls
+// its agents alone.
+func (w *world) comesLater(bundle int) bool { return bundle > 0 && !w.kind.stubborn }
 
 // floor is the highest generation that any bundle or sidecar names.
 func (w *world) floor() int64 {
@@ -288,7 +301,11 @@ func (w *world) reconcilePolicies() {
 				w.deliver(i)
 			}
 		}
-		if w.chance(5) && !w.calm {
+		late := 5.0
+		if b.value == nil && w.comesLater(i) {
+			late = 50
+		}
+		if w.chance(late) && !w.calm {
 			w.paused = append(w.paused, write)
 			continue
 		}

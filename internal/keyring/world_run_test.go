@@ -90,7 +90,7 @@ func (f *figures) add(other figures) {
 func TestAControllerThatDiedWritesNothing(t *testing.T) {
 	t.Parallel()
 	deaths := 0
-	for seed := range uint64(500) {
+	for seed := range uint64(600) {
 		w := newWorld(seed, "")
 		w.tell = func(format string, args ...any) {
 			switch {

@@ -178,6 +178,11 @@ func newWorld(seed uint64, broken fault) *world {
 	w.leader.forget()
 	w.bundles = make([]object[*file], 1+w.rng.IntN(5)/4)
 	w.stuck = make([]time.Time, len(w.bundles))
+	for i := range w.bundles {
+		if w.comesLater(i) {
+			w.stuck[i] = day.Add(w.upTo(6 * time.Hour))
+		}
+	}
 	for range w.rng.IntN(4) {
 		w.startPod()
 	}
