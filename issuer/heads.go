@@ -32,7 +32,7 @@ type lineCounter struct {
 	over  atomic.Bool // the head is: what comes is a body
 	fresh atomic.Bool // the next byte begins a head
 	lines int         // Read alone knows these two
-	blank bool        // the line so far is empty
+	begun bool        // the line so far is not empty
 }
 
 var errManyLines = errors.New("the head of a request has too many lines")
@@ -41,7 +41,7 @@ var errManyLines = errors.New("the head of a request has too many lines")
 func (c *lineCounter) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.fresh.CompareAndSwap(true, false) {
-		c.lines, c.blank = 0, false
+		c.lines, c.begun = 0, false
 		c.over.Store(false)
 	}
 	if !c.over.Load() && !c.count(p[:n]) {
@@ -50,7 +50,8 @@ func (c *lineCounter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// count counts the lines of a head and reports whether they are not too many.
+// count counts the lines of a head and reports whether they are not too many. Empty
+// lines before a head are none of it: behind a POST, net/http passes over them.
 func (c *lineCounter) count(data []byte) bool {
 	for len(data) > 0 {
 		end := bytes.IndexByte(data, '\n')
@@ -59,17 +60,19 @@ func (c *lineCounter) count(data []byte) bool {
 			line = data[:end]
 		}
 		if len(bytes.TrimSuffix(line, []byte("\r"))) > 0 {
-			c.blank = false
+			c.begun = true
 		}
 		if end < 0 {
 			return true
 		}
-		if c.blank && c.lines > 0 {
+		if !c.begun && c.lines > 0 {
 			c.over.Store(true)
 			return true
 		}
-		c.lines++
-		c.blank, data = true, data[end+1:]
+		if c.begun {
+			c.lines++
+		}
+		c.begun, data = false, data[end+1:]
 		if c.lines > maxLines {
 			return false
 		}

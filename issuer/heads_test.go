@@ -59,6 +59,61 @@ func TestHeadsHaveFewLines(t *testing.T) {
 	}
 }
 
+// Behind a POST, net/http passes over empty lines before the next head: they are not
+// its end.
+func TestEmptyLinesBeforeAHeadDoNotHideIt(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	for sentence, c := range map[string]struct {
+		empty  string
+		lines  int
+		answer bool
+	}{
+		"one, and a browser's head":   {"\r\n", 30, true},
+		"two, and a browser's head":   {"\r\n\r\n", 30, true},
+		"four, and a browser's head":  {"\n\n\n\n", 30, true},
+		"one, and too many lines":     {"\r\n", 5000, false},
+		"two, and too many lines":     {"\r\n\r\n", 5000, false},
+		"four, and too many lines":    {"\n\n\n\n", 5000, false},
+		"none, and too many lines":    {"", 5000, false},
+		"blanks, and too many lines":  {"\n \n", 5000, false},
+		"returns, and too many lines": {"\r\r\r\r", 5000, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			reader := bufio.NewReader(conn)
+			if status, err := ask(conn, reader, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"); err != nil || status != http.StatusNotFound {
+				t.Fatal(status, err)
+			}
+			head := c.empty + "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A:\r\n", c.lines) + "\r\n"
+			switch status, err := ask(conn, reader, head); {
+			case c.answer && status != http.StatusNotFound, !c.answer && err == nil && status != http.StatusBadRequest:
+				t.Error(status, err)
+			}
+		})
+	}
+}
+
+// ask sends a request and returns the status that it is answered with.
+func ask(conn net.Conn, reader *bufio.Reader, request string) (int, error) {
+	_, _ = io.WriteString(conn, request) // it fails where the connection has ended
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, err
+}
+
 // A body that says its length in two ways may be taken for two requests by what is in
 // front of us: the connection ends with the first.
 func TestNoRequestComesBehindChunks(t *testing.T) {
@@ -93,6 +148,8 @@ func TestLinesAreCountedHoweverTheyAreCut(t *testing.T) {
 	}{
 		{"GET / HTTP/1.1\nHost: a\n\n" + strings.Repeat("a\n", 1000), true},
 		{"GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", maxLines), false},
+		{"\r\n\r\nGET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", maxLines), false},
+		{"\n\n\n\nGET / HTTP/1.1\n\n" + strings.Repeat("a\n", 1000), true},
 		{"GET / HTTP/1.1\r\n" + strings.Repeat("A: b\n", maxLines), false},
 	} {
 		for size := 1; size < 9; size++ {
