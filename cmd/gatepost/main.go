@@ -25,9 +25,6 @@ import (
 	"gatepost.dev/gatepost/policy"
 )
 
-// version is set at link time.
-var version = "dev"
-
 // errUnexpected says that everything could be read and judged, and that a
 // judgement was not the expected one.
 var errUnexpected = errors.New("not as expected")
@@ -58,17 +55,18 @@ func command(now func() time.Time) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gatepost",
 		Short:         "Authentication for AI agents on Kubernetes",
-		Version:       version,
+		Version:       thisBuild().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate(thisBuild().line())
 	tokens := &cobra.Command{Use: "token", Short: "Make, read and verify tokens"}
 	tokens.AddCommand(mintCommand(now), inspectCommand(now), verifyCommand(now))
 	policies := &cobra.Command{Use: "policy", Short: "Check policies"}
 	policies.AddCommand(testCommand(now), lintCommand(now))
 	keys := &cobra.Command{Use: "apikey", Short: "Make API keys"}
 	keys.AddCommand(createCommand(now, rand.Reader))
-	root.AddCommand(tokens, policies, keys, explainCommand(now), demoCommand(rand.Reader))
+	root.AddCommand(tokens, policies, keys, explainCommand(now), demoCommand(rand.Reader), versionCommand())
 	root.AddCommand(clusterCommands(now)...)
 	refuseMisspelt(root)
 	nameFor(root, os.Args[0])
