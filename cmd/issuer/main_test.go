@@ -2,17 +2,13 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"gatepost.dev/gatepost/issuer"
 	"gatepost.dev/gatepost/test/live"
 )
 
@@ -74,20 +70,8 @@ func TestExitCodes(t *testing.T) {
 		"an unknown flag of draining": {[]string{"drain", "--nonsense"}, 2},
 	} {
 		var out, errs bytes.Buffer
-		if got := run(t.Context(), c.args, &out, &errs); got != c.want {
+		if got := issuing().Run(t.Context(), c.args, &out, &errs); got != c.want {
 			t.Errorf("%s: %d, want %d\n%s", name, got, c.want, &errs)
 		}
 	}
-	for err, want := range map[error]int{
-		nil:                                     0,
-		errors.New("serving"):                   1,
-		fmt.Errorf("listening: %w", errInUse()): 1,
-		fmt.Errorf("at first: %w", issuer.ErrNotLoaded): 2,
-	} {
-		if got := ended(err, &bytes.Buffer{}); got != want {
-			t.Errorf("%v: %d, want %d", err, got, want)
-		}
-	}
 }
-
-func errInUse() error { return syscall.EADDRINUSE }

@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"strings"
-	"syscall"
+	"io"
 	"testing"
 
 	"gatepost.dev/gatepost/sidecar"
@@ -30,7 +28,7 @@ func TestExitCodes(t *testing.T) {
 		"an unknown flag of draining": {[]string{"drain", "--nonsense"}, 2},
 	} {
 		var out, errs bytes.Buffer
-		if got := run(t.Context(), c.args, &out, &errs); got != c.want {
+		if got := guarding().Run(t.Context(), c.args, &out, &errs); got != c.want {
 			t.Errorf("%s: %d, want %d\n%s", name, got, c.want, &errs)
 		}
 	}
@@ -40,7 +38,9 @@ func TestExitCodes(t *testing.T) {
 		sidecar.ErrNotLoaded:           2,
 		errTaken(sidecar.ErrPortTaken): 3,
 	} {
-		if got := ended(err, &bytes.Buffer{}); got != want {
+		guard := guarding()
+		guard.Work = func(context.Context, []string, io.Writer) error { return ended(err) }
+		if got := guard.Run(t.Context(), nil, io.Discard, io.Discard); got != want {
 			t.Errorf("%v: %d, want %d", err, got, want)
 		}
 	}
@@ -70,13 +70,5 @@ func TestLeadsBack(t *testing.T) {
 		if got := leadsBack(c.listen, c.upstream); got != c.want {
 			t.Errorf("listen %s, upstream %s: %v, want %v", c.listen, c.upstream, got, c.want)
 		}
-	}
-}
-
-func TestTakenAddressSaysWhatToDo(t *testing.T) {
-	var errs bytes.Buffer
-	err := fmt.Errorf("--listen: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)})
-	if got := ended(err, &errs); got != 1 || !strings.Contains(errs.String(), "in use: another program listens there; choose another port or end it") {
-		t.Errorf("%d: %s", got, &errs)
 	}
 }

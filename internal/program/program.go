@@ -1,5 +1,6 @@
-// Package program is what the mains of sidecar and issuer have in common: values
-// of their flags, with errors that say what to write instead.
+// Package program is what the mains of sidecar and issuer have in common: how they
+// start and end, and values of their flags, with errors that say what to write
+// instead.
 package program
 
 import (
