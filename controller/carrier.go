@@ -85,13 +85,17 @@ func refersToKey(provider *policy.Provider, key string) bool {
 
 // expected reports whether a bundle that does not hold the key yet is about to:
 // its policy refers to it with the key's algorithm, and nothing else keeps the
-// policy out of force.
+// policy out of force. That of one that is being deleted, and that somebody's
+// finalizer keeps, stays as it is.
 func expected(p *v1alpha1.AgentAuthPolicy, key *v1alpha1.SigningKey) bool {
 	refers := refersTo(p, func(provider *policy.Provider) bool {
 		return refersToKey(provider, key.Name) && slices.Contains(provider.Algorithms, key.Spec.Algorithm)
 	})
-	if !refers || p.Status.ObservedGeneration < p.Generation {
-		return refers
+	if !refers || p.DeletionTimestamp != nil {
+		return false
+	}
+	if p.Status.ObservedGeneration < p.Generation {
+		return true
 	}
 	programmed := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionProgrammed)
 	return meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionAccepted) &&

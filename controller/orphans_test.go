@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,21 +28,25 @@ func TestWhoseBundleIsNobodys(t *testing.T) {
 		carriers []carrier
 		kept     map[string]rollcall.Report
 		gone     map[types.NamespacedName][]string
+		lines    map[types.NamespacedName]line
 		want     orphans
 	}{
-		"nothing is known of it":                    {want: orphans{{pod: "chat-0"}}},
-		"it had the set":                            {gone: map[types.NamespacedName][]string{name: {"other", "k"}}, want: orphans{{pod: "chat-0", held: true}}},
-		"it never had the set":                      {gone: map[types.NamespacedName][]string{name: {"other"}}},
-		"its bundle carries the set":                {carriers: []carrier{{name: name.Name}}, kept: map[string]rollcall.Report{name.Name: {}}},
-		"its bundle has it no more, and it told so": {kept: map[string]rollcall.Report{name.Name: {Answers: map[types.UID]rollcall.Answer{"0": has(7)}}}},
-		"its bundle has it no more, and it is mute": {kept: map[string]rollcall.Report{name.Name: {}}, want: orphans{{pod: "chat-0", unheard: true}}},
+		"nothing is known of it": {want: orphans{{pod: "chat-0"}}},
+		"it had the set":         {gone: map[types.NamespacedName][]string{name: {"other", "k"}}, want: orphans{{pod: "chat-0", held: true}}},
+		"it never had the set":   {gone: map[types.NamespacedName][]string{name: {"other"}}},
+		"it has the set, and that its policy or Secret went is news": {lines: map[types.NamespacedName]line{name: {keys: []string{"k"}}}, want: orphans{{pod: "chat-0", held: true}}},
+		"it had the set before its policy changed, and that went":    {lines: map[types.NamespacedName]line{name: {heard: map[string][]string{"k": nil}}}, want: orphans{{pod: "chat-0", held: true}}},
+		"it never had the set, and that its policy went is news":     {lines: map[types.NamespacedName]line{name: {keys: []string{"other"}}}},
+		"its bundle carries the set":                                 {carriers: []carrier{{name: name.Name}}, kept: map[string]rollcall.Report{name.Name: {}}},
+		"its bundle has it no more, and it told so":                  {kept: map[string]rollcall.Report{name.Name: {Answers: map[types.UID]rollcall.Answer{"0": has(7)}}}},
+		"its bundle has it no more, and it is mute":                  {kept: map[string]rollcall.Report{name.Name: {}}, want: orphans{{pod: "chat-0", unheard: true}}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			pod := orphanedPod("chat-0", name.Name)
 			waiting := orphanedPod("chat-1", name.Name)
 			waiting.Status = corev1.PodStatus{}
-			r := keyReconciler{switchboard: &switchboard{gone: test.gone}}
+			r := keyReconciler{switchboard: &switchboard{gone: test.gone, lines: test.lines}}
 			key := &v1alpha1.SigningKey{ObjectMeta: metav1.ObjectMeta{Name: "k", Namespace: "team-a"}}
 			got := r.readOrphans(key, []corev1.Pod{waiting, pod}, test.carriers, test.kept)
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(orphan{})); diff != "" {
@@ -123,9 +128,9 @@ func TestWhatPodsOfAForgottenBundleHadIsRemembered(t *testing.T) {
 	if _, known := s.left(bundle); !known {
 		t.Error("forgotten by being told twice")
 	}
-	s.expect(bundle, call, []string{"k"}, false)
-	if _, known := s.left(bundle); known {
-		t.Error("still an orphan's, with its policy back")
+	s.expect(bundle, call, []string{"other"}, false)
+	if keys, _ := s.left(bundle); slices.Contains(keys, "k") {
+		t.Error("still that of before, with its policy back")
 	}
 }
 
@@ -171,6 +176,14 @@ func TestBundlesThatHoldNoSuccessorOfARevokedKey(t *testing.T) {
 		if got := expected(p, key); got != want {
 			t.Errorf("%s: expected %t, want %t", reason, got, want)
 		}
+	}
+	p.Generation++ // by being deleted
+	if !expected(p, key) {
+		t.Error("a bundle whose policy was just edited is not expected to hold it")
+	}
+	p.DeletionTimestamp = &metav1.Time{Time: noon}
+	if expected(p, key) {
+		t.Error("a bundle that stays as it is, because its policy is being deleted, is expected to hold it")
 	}
 	state := &keyring.State{Generation: 5, Keys: []keyring.Key{{KID: "5-b", Generation: 5, Phase: keyring.Published}}}
 	held := carrier{generation: 5, keys: []keyring.VerifyKey{{KID: "5-b"}}, mounted: true}

@@ -93,7 +93,7 @@ func (s *switchboard) forget(bundle types.NamespacedName) {
 	delete(s.lines, bundle)
 	delete(s.climbs, bundle)
 	if known && asked { // its pods go on with what they have
-		s.gone[bundle] = append(slices.Collect(maps.Keys(gone.heard)), gone.keys...)
+		s.gone[bundle] = gone.had()
 	}
 	s.mu.Unlock()
 	s.roll.Forget(bundle)
@@ -104,13 +104,20 @@ func (s *switchboard) forget(bundle types.NamespacedName) {
 }
 
 // left are the SigningKeys that pods of a bundle had which nobody writes any more,
-// if this process has seen it.
+// if this process has seen it. Keys may look before whoever wrote the bundle has
+// come to know that its policy, or the Secret, is gone.
 func (s *switchboard) left(bundle types.NamespacedName) ([]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if last, known := s.lines[bundle]; known {
+		return last.had(), true
+	}
 	keys, known := s.gone[bundle]
 	return keys, known
 }
+
+// had are the SigningKeys that pods of a bundle may have.
+func (l line) had() []string { return append(slices.Collect(maps.Keys(l.heard)), l.keys...) }
 
 // answered wakes whom a new answer concerns.
 func (s *switchboard) answered(bundle types.NamespacedName) {
