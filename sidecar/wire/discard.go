@@ -44,28 +44,18 @@ func (c *Conn) throwAway(p []byte) (n int, err error) {
 	}
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
-		n, failed = readPiece(int(fd))
+		n, failed = readPiece(fd)
 		return !errors.Is(failed, syscall.EAGAIN)
 	})
 	switch {
 	case err != nil:
 		return 0, err //nolint:wrapcheck // net/http must see that it is a timeout of its own
+	case errors.Is(failed, errors.ErrUnsupported):
+		return c.Conn.Read(p)
 	case failed != nil:
 		return 0, fmt.Errorf("discarding what follows a refused head: %w", failed)
 	case n == 0:
 		return 0, io.EOF
 	}
 	return n, nil
-}
-
-// readPiece reads what is there, at most one piece.
-func readPiece(fd int) (int, error) {
-	space, _ := pieces.Get().(*[discardPiece]byte)
-	defer pieces.Put(space)
-	for {
-		n, err := syscall.Read(fd, space[:])
-		if !errors.Is(err, syscall.EINTR) {
-			return max(n, 0), err
-		}
-	}
 }

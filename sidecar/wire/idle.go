@@ -2,7 +2,6 @@ package wire
 
 import (
 	"errors"
-	"io"
 	"syscall"
 	"time"
 )
@@ -30,25 +29,10 @@ func (c *Conn) Await(end time.Time) error {
 	}
 	var failed error
 	if err := raw.Read(func(fd uintptr) bool {
-		failed = peek(int(fd))
+		failed = peek(fd)
 		return !errors.Is(failed, syscall.EAGAIN)
 	}); err != nil {
 		return err //nolint:wrapcheck // the caller says what it waits for
 	}
 	return failed
-}
-
-// peek reports whether there is something to read: nil for bytes.
-func peek(fd int) error {
-	var one [1]byte
-	for {
-		n, _, err := syscall.Recvfrom(fd, one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-		case err == nil && n == 0:
-			return io.EOF
-		default:
-			return err
-		}
-	}
 }
