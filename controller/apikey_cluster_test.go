@@ -229,10 +229,14 @@ func TestAnAPIKeyIsAcceptedAgainWhenAValueExpires(t *testing.T) {
 	p := keyPolicy(ns)
 	create(t, p)
 	crm, _ := newAPIKey(t, ns, "crm", "crm", 3)
-	crm.Spec.Values[0].ExpiresAt = new(time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339))
+	expires := func(after time.Duration) {
+		crm.Spec.Values[0].ExpiresAt = new(time.Now().Add(after).UTC().Format(time.RFC3339))
+	}
+	expires(time.Hour)
 	create(t, crm)
 	apiKeyHas(t, crm, no, v1alpha1.ReasonTooManyLiveValues)
 	bundleHas(t, p)
+	change(t, crm, func(*v1alpha1.APIKey) { expires(3 * time.Second) })
 	apiKeyHas(t, crm, yes, v1alpha1.ReasonAccepted)
 	bundleHas(t, p, "crm v1", "crm v2", "crm v3")
 	if crm.Status.LiveValues != 2 {

@@ -70,7 +70,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join("..", "config", "crd")); err != nil {
 		return 0, err
 	}
-	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"); err != nil {
+	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=180s"); err != nil {
 		return 0, err
 	}
 	scheme := runtime.NewScheme()
@@ -154,8 +154,9 @@ func startController(ctx context.Context, c *cluster.Cluster, elect bool) (wait 
 	return func() error { return <-ended }, nil
 }
 
-// patience is how long a test waits for what takes well under a second.
-const patience = 30 * time.Second
+// patience is how long a test waits for what takes seconds, on a machine that does
+// ten other things.
+const patience = 2 * time.Minute
 
 // eventually waits until probe returns nothing; it fails with its last answer.
 func eventually(t *testing.T, probe func() string) {
@@ -307,6 +308,20 @@ func kidsOf(t *testing.T, p *v1alpha1.AgentAuthPolicy) []string {
 		kids = append(kids, key.KID)
 	}
 	return kids
+}
+
+// together reads what signers use and what the bundle holds, of one moment: the
+// exported Secret is the same before and after the bundle is read. Else, or while
+// there is not both, it reports false.
+func together(t *testing.T, key *v1alpha1.SigningKey, p *v1alpha1.AgentAuthPolicy) (signer string, kids []string, both bool) {
+	t.Helper()
+	before := secretOf(t, key.Namespace, key.Spec.ExportTo.SecretName)
+	_, file, found := bundleOf(t, p)
+	after := secretOf(t, key.Namespace, key.Spec.ExportTo.SecretName)
+	if before == nil || after == nil || !found || before.ResourceVersion != after.ResourceVersion {
+		return "", nil, false
+	}
+	return string(after.Data[v1alpha1.ExportCurrentKID]), fileKIDs(file), true
 }
 
 // signingKey is an HS256 key that switches by the clock, as fast as the tests'

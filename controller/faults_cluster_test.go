@@ -147,13 +147,11 @@ func TestNobodySignsWithAKeyThatVerifiersLack(t *testing.T) {
 // one key is active.
 func checkOverlap(t *testing.T, key *v1alpha1.SigningKey, p *v1alpha1.AgentAuthPolicy) {
 	t.Helper()
-	export := secretOf(t, key.Namespace, key.Spec.ExportTo.SecretName)
-	_, _, found := bundleOf(t, p)
-	if export == nil || !found {
+	signer, kids, both := together(t, key, p)
+	if !both {
 		return
 	}
-	signer := string(export.Data[v1alpha1.ExportCurrentKID])
-	if kids := kidsOf(t, p); signer != "" && !slices.Contains(kids, signer) {
+	if signer != "" && !slices.Contains(kids, signer) {
 		t.Fatalf("signers use %s, the bundle holds %v", signer, kids)
 	}
 	active := 0

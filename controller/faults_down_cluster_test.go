@@ -31,7 +31,7 @@ func leaveIn(t *testing.T, phase keyring.Phase) {
 	run := newLane(t, s)
 	before := run.witness.activeKID()
 	s.begins(t, run)
-	run.witness.await(t, "a key to be "+string(phase), func() bool { return run.witness.has(phase) })
+	run.witness.await(t, "a key to be "+string(phase), func() bool { return run.witness.came(phase, before) })
 	run.stop()
 	served := run.fleet.Counts().Accepted
 	time.Sleep(overlaps * run.key.Spec.Rotation.RetireAfter.Duration)

@@ -101,7 +101,7 @@ func damageIn(t *testing.T, phase keyring.Phase, name string, d damage) {
 		before := run.witness.activeKID()
 		if phase != "" {
 			stories()["rotation"].begins(t, run)
-			run.witness.await(t, "a key to be "+string(phase), func() bool { return run.witness.has(phase) })
+			run.witness.await(t, "a key to be "+string(phase), func() bool { return run.witness.came(phase, before) })
 		}
 		good := run.hurt(t, d)
 		if !d.mended {
@@ -150,7 +150,7 @@ func conflict(t *testing.T, err error) string {
 
 // collects is how long the garbage collector may take: it looks for new kinds of
 // objects every half minute.
-const collects = 90 * time.Second
+const collects = 3 * time.Minute
 
 // Somebody deletes a SigningKey that policies refer to: what pods accept stays as
 // it is, and a new object of the name starts a set of its own.
@@ -212,7 +212,7 @@ func TestANamespaceIsDeletedWithoutAController(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := world.cluster.Kubectl(t.Context(), "delete", "namespace", run.key.Namespace, "--timeout=60s")
+	out, err := world.cluster.Kubectl(t.Context(), "delete", "namespace", run.key.Namespace, "--timeout=180s")
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -29,11 +29,12 @@ type witness struct {
 
 	mu       sync.Mutex
 	state    *keyring.State
-	export   string                  // current.kid
-	bundles  map[string]keyring.File // by name of the Secret
-	gone     map[string]bool         // "bundle kid" that a bundle once held
-	latest   map[string]string       // resourceVersion of each Secret as it was last seen
-	mine     map[string]string       // that of a Secret whose next version is the test's own doing
+	export   string                   // current.kid
+	bundles  map[string]keyring.File  // by name of the Secret
+	gone     map[string]bool          // "bundle kid" that a bundle once held
+	shown    map[string]keyring.Phase // by "kid phase": the phases that keys were ever in
+	latest   map[string]string        // resourceVersion of each Secret as it was last seen
+	mine     map[string]string        // that of a Secret whose next version is the test's own doing
 	versions int
 	problems []string
 	changed  chan struct{} // closed and replaced with each version
@@ -44,7 +45,7 @@ func observe(t *testing.T, key *v1alpha1.SigningKey) *witness {
 	t.Helper()
 	w := &witness{
 		key: key.DeepCopy(), retireAfter: key.Spec.Rotation.RetireAfter.Duration,
-		bundles: map[string]keyring.File{}, gone: map[string]bool{}, latest: map[string]string{}, mine: map[string]string{}, changed: make(chan struct{}),
+		bundles: map[string]keyring.File{}, gone: map[string]bool{}, shown: map[string]keyring.Phase{}, latest: map[string]string{}, mine: map[string]string{}, changed: make(chan struct{}),
 	}
 	api, err := client.NewWithWatch(world.cluster.Config, client.Options{Scheme: world.api.Scheme()})
 	if err != nil {
@@ -91,11 +92,17 @@ func (w *witness) forgive(secret *corev1.Secret) {
 	w.mine[secret.Name] = secret.ResourceVersion
 }
 
-// has says whether a key is in a phase.
-func (w *witness) has(phase keyring.Phase) bool {
+// came says whether a rotation away from a key came to a phase: its successor was
+// Published, or it was Retiring. On a slow machine it may be past it by now.
+func (w *witness) came(phase keyring.Phase, from string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state != nil && slices.ContainsFunc(w.state.Keys, func(k keyring.Key) bool { return k.Phase == phase })
+	for name, is := range w.shown {
+		if is == phase && (name == from+" "+string(phase)) == (phase == keyring.Retiring) {
+			return true
+		}
+	}
+	return false
 }
 
 // see takes one version of a Secret.
@@ -138,6 +145,9 @@ func (w *witness) seeState(secret *corev1.Secret, mine bool, at time.Time) {
 	}
 	if !mine && w.state != nil {
 		w.compare(w.state, state, at)
+	}
+	for _, key := range state.Keys {
+		w.shown[key.KID+" "+string(key.Phase)] = key.Phase
 	}
 	w.state = state
 }

@@ -197,7 +197,7 @@ func issuingWith(t *testing.T, algorithm string) issuance {
 	ns := world.cluster.Namespace(t)
 	run := issuance{key: issuerKey(ns, algorithm), issuer: tokenIssuer(ns, "auth")}
 	run.key.Spec.Rotation.RetireAfter, run.key.Spec.MaxTokenLifetime = seconds(4), seconds(2)
-	run.key.Spec.Rotation.PrePublish = seconds(12) // so that a test sees a key that all have and that does not sign
+	run.key.Spec.Rotation.PrePublish = seconds(3600) // so that a test sees a key that all have and that does not sign
 	p := agentPolicy(ns, "chat", bySigningKey("tokens"))
 	p.Spec.JWT.Providers[0].Algorithms = []policy.Algorithm{policy.Algorithm(algorithm)}
 	for _, object := range []client.Object{run.key, run.issuer, p} {
@@ -209,7 +209,7 @@ func issuingWith(t *testing.T, algorithm string) issuance {
 	}
 	t.Cleanup(f.Close)
 	run.fleet = f
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if run.guards, err = f.Add(ctx, "chat", 2); err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestAnIssuerThatServesSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := f.Issuers(ctx, "auth", 2); err != nil {
 		t.Fatal(err)
@@ -305,6 +305,7 @@ func TestAnIssuersKeyRotatesByProof(t *testing.T) {
 				return ""
 			})
 			late.Hold(true)
+			change(t, run.key, func(key *v1alpha1.SigningKey) { key.Spec.Rotation.PrePublish = seconds(1) })
 			keyHas(t, run.key, rotating, yes, v1alpha1.ReasonWaitingForSigner)
 			keyShows(t, run.key, func() string {
 				message := meta.FindStatusCondition(run.key.Status.Conditions, rotating).Message

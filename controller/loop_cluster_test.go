@@ -39,7 +39,7 @@ func guarded(t *testing.T, count int) (*v1alpha1.SigningKey, *v1alpha1.AgentAuth
 
 func podsOf(t *testing.T, namespace string, count int) []*fleet.Pod {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	f, err := fleet.New(t.Context(), fleet.Options{Config: world.cluster.Config, Namespace: namespace, Image: sidecarImage})
 	if err != nil {

@@ -68,7 +68,7 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 // waitForPods returns when both controllers have been admitted; no node runs them.
 func waitForPods(t *testing.T, kubectl func(...string) string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		pods := kubectl("-n", namespace, "get", "pods", "-l", "app.kubernetes.io/name=gatepost", "-o", "name")
 		if len(strings.Fields(pods)) == 2 {

@@ -30,7 +30,7 @@ func TestClusterTranscripts(t *testing.T) {
 	stage := &clusterStage{t: t, cluster: c}
 	t.Run("bare", func(t *testing.T) { stage.run(t, filepath.Join("testdata", "bare")) })
 	stage.kubectl("apply", "--server-side", "-k", filepath.Join("..", "..", "config", "crd"))
-	stage.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+	stage.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
 	stage.kubectl("create", "namespace", "gatepost-system")
 	stage.kubectl("apply", "--server-side", "-k", filepath.Join("..", "..", "config", "rbac"))
 	end := fleet.RunController(t, c.Config, controller.Config{
@@ -100,7 +100,7 @@ func (s *clusterStage) kubectlCommand(ts *testscript.TestScript, neg bool, args 
 func (s *clusterStage) fleetCommand(ts *testscript.TestScript, _ bool, args []string) {
 	count, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	pods, err := ts.Value(fleetKey{}).(*fleet.Fleet).Add(ctx, args[0], count)
 	ts.Check(err)
@@ -113,7 +113,7 @@ func (s *clusterStage) fleetCommand(ts *testscript.TestScript, _ bool, args []st
 func (s *clusterStage) issuersCommand(ts *testscript.TestScript, _ bool, args []string) {
 	count, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	_, err = ts.Value(fleetKey{}).(*fleet.Fleet).Issuers(ctx, args[0], count)
 	ts.Check(err)

@@ -39,7 +39,7 @@ const (
 	ownNamespace = "gatepost-system"
 	ownAccount   = "system:serviceaccount:gatepost-system:gatepost"
 	sidecarImage = "localhost/gatepost-sidecar:dev"
-	patience     = 30 * time.Second
+	patience     = 2 * time.Minute
 )
 
 // house is a control plane with Gatepost's admission in it, as config/ installs
@@ -146,6 +146,7 @@ func webhookConfiguration(t *testing.T, port int) string {
 		t.Fatal(err)
 	}
 	for _, webhook := range object.Webhooks {
+		webhook["timeoutSeconds"] = 30 // a slow machine is no webhook that is down
 		webhook["clientConfig"] = map[string]any{"url": fmt.Sprintf("https://127.0.0.1:%d%s", port, Path)}
 	}
 	if data, err = yaml.Marshal(object); err != nil {

@@ -44,7 +44,7 @@ func furnished(t *testing.T) *cluster.Cluster {
 	c := cluster.ControlPlane(t)
 	for _, args := range [][]string{
 		{"apply", "--server-side", "-k", "../../config/crd"},
-		{"wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"},
+		{"wait", "--for=condition=Established", "crd", "--all", "--timeout=180s"},
 		{"create", "namespace", "gatepost-system"},
 		{"create", "namespace", "agents"},
 		{"apply", "-n", "agents", "-f", "../../examples/fastapi/signingkey.yaml", "-f", "../../examples/fastapi/policy.yaml"},
@@ -64,7 +64,7 @@ func furnished(t *testing.T) *cluster.Cluster {
 		t.Fatal(err)
 	}
 	const ready = "--for=jsonpath={.status.keys[0].verifiers.ready}=2"
-	if out, err := c.Kubectl(t.Context(), "wait", "-n", "agents", "signingkey/agent-tokens", ready, "--timeout=60s"); err != nil {
+	if out, err := c.Kubectl(t.Context(), "wait", "-n", "agents", "signingkey/agent-tokens", ready, "--timeout=180s"); err != nil {
 		t.Fatalf("the sidecars did not acknowledge the first key: %v\n%s", err, out)
 	}
 	return c

@@ -83,7 +83,7 @@ func rotateAll(t *testing.T, ns string, a *arrangement) cost {
 	t.Helper()
 	program := ownProcess(t, ns)
 	f := newFleet(t, fleet.Options{Namespace: ns})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for _, key := range a.keys {
 		key.Spec.Rotation.PrePublish = duration(time.Second)

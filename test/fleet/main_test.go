@@ -58,7 +58,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join("..", "..", "config", "crd")); err != nil {
 		return 0, err
 	}
-	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"); err != nil {
+	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=180s"); err != nil {
 		return 0, err
 	}
 	scheme := runtime.NewScheme()
@@ -81,7 +81,7 @@ func runTests(m *testing.M) (code int, err error) {
 }
 
 // patience is how long a test waits for what takes seconds.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // soak is the factor of GATEPOST_SOAK.
 func soak() int {

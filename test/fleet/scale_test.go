@@ -21,7 +21,7 @@ const onlyPods = "FLEET_PODS"
 
 // What a rotation costs the controller, by the number of pods.
 func TestARotationCostsNoMoreThanLinearlyInPods(t *testing.T) {
-	sizes, lifetime, limit := []int{50, 250}, 6*time.Second, 3*time.Minute
+	sizes, lifetime, limit := []int{50, 250}, 6*time.Second, 10*time.Minute
 	if soak() > 1 {
 		sizes, lifetime, limit = []int{50, 500, 5000}, time.Minute, 20*time.Minute
 	}
