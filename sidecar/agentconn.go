@@ -160,10 +160,7 @@ func (c *agentConn) Read(p []byte) (int, error) {
 func (c *agentConn) receive(fd uintptr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, err := syscall.Read(int(fd), c.into)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), c.into)
-	}
+	n, err := readSocket(fd, c.into)
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
 		return false
@@ -207,9 +204,7 @@ func (c *agentConn) judge(n int, fd uintptr) (int, error) {
 
 // peek notes whether the socket holds bytes.
 func (c *agentConn) peek(fd uintptr) {
-	var one [1]byte
-	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	c.more = c.more || err == nil && n > 0
+	c.more = peekSocket(fd) || c.more
 }
 
 // CloseWrite passes the end of one direction of a WebSocket on.

@@ -12,9 +12,11 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"gatepost.dev/gatepost/cmd/gatepost/internal/output"
@@ -55,6 +57,9 @@ type Step struct {
 // Play plays the demo in a directory of its own, which it removes. The error
 // says why it could not go on; steps that came out wrong are in the Report.
 func Play(ctx context.Context, c Config) (Report, error) {
+	if runtime.GOOS == "windows" {
+		return Report{}, errors.New("the demo runs a sidecar, which forwards nothing on Windows: play it on Linux or macOS, or in WSL")
+	}
 	began := time.Now()
 	dir, err := os.MkdirTemp("", "gatepost-demo")
 	if err != nil {
