@@ -56,8 +56,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 func (o *options) present() error {
 	return program.Present(
 		program.Named{Flag: "issuer", Path: o.config.DocumentFile},
-		program.Named{Flag: "keys", Path: o.config.KeysDir},
+		program.Named{Flag: "keys", Path: o.config.KeysDir, Dir: true},
 		program.Named{Flag: "users", Path: o.config.UsersFile},
-		program.Named{Flag: "bundle", Path: o.config.BundleDir},
+		program.Named{Flag: "bundle", Path: o.config.BundleDir, Dir: true},
 	)
 }

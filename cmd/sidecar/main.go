@@ -56,7 +56,7 @@ func guard(ctx context.Context, args []string, stderr io.Writer) error {
 func (o *options) present() error {
 	return program.Present(
 		program.Named{Flag: "policy", Path: o.config.PolicyFile},
-		program.Named{Flag: "keys", Path: o.config.KeysDir},
+		program.Named{Flag: "keys", Path: o.config.KeysDir, Dir: true},
 		program.Named{Flag: "keys-file", Path: o.config.KeysFile},
 	)
 }

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// nonBlocking opens a pipe at once, without a writer.
+const nonBlocking = syscall.O_NONBLOCK
+
 // newStamp notes the inode and the time of the last change of any kind, which
 // no program can set back.
 func newStamp(path string, info fs.FileInfo) stamp {

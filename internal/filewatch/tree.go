@@ -16,7 +16,12 @@ import (
 const (
 	maxFileBytes = 1 << 20 // bytes of one file, as much as a Secret can hold
 	maxFiles     = 2048    // files of all paths together
+	maxBytes     = 32 << 20
 )
+
+// errKind is why a pipe, a socket or a device is not read: it would never end, or
+// wait for somebody who writes.
+var errKind = errors.New("it is neither a file nor a directory")
 
 // Files are the contents of one reading by path: a watched file under the path
 // it was watched by, a file of a watched directory D as D/name or D/dir/name.
@@ -54,6 +59,8 @@ func stat(paths []string) ([]stamp, error) {
 			return nil, fmt.Errorf("looking at %s: %w", path, reason(err))
 		case info.IsDir():
 			stamps, err = statDir(stamps, path, true)
+		case !info.Mode().IsRegular():
+			err = fmt.Errorf("looking at %s: %w", path, errKind)
 		default:
 			stamps = append(stamps, newStamp(path, info))
 		}
@@ -79,13 +86,19 @@ func statDir(stamps []stamp, dir string, deep bool) ([]stamp, error) {
 		}
 		info, err := os.Stat(path)
 		switch {
-		case err != nil: // a dangling link, or gone since the listing
+		case errors.Is(err, fs.ErrNotExist): // a dangling link, or gone since the listing
 			continue
-		case info.IsDir() && deep:
+		case err != nil:
+			return nil, fmt.Errorf("looking at %s: %w", path, reason(err))
+		case info.IsDir() && !deep:
+			continue
+		case info.IsDir():
 			if stamps, err = statDir(stamps, path, false); err != nil {
 				return nil, err
 			}
-		case info.Mode().IsRegular():
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("looking at %s: %w", path, errKind)
+		default:
 			stamps = append(stamps, newStamp(path, info))
 		}
 		if len(stamps) > maxFiles {
@@ -98,22 +111,30 @@ func statDir(stamps []stamp, dir string, deep bool) ([]stamp, error) {
 // read returns the contents of the files that stamps name.
 func read(stamps []stamp) (Files, error) {
 	files := make(Files, len(stamps))
+	left := maxBytes
 	for _, s := range stamps {
 		content, err := readFile(s.path)
 		if err != nil {
 			return nil, err
+		}
+		if left -= len(content); left < 0 {
+			return nil, fmt.Errorf("reading %s: more than %d bytes with all before it: point at a directory that holds keys only", s.path, maxBytes)
 		}
 		files[s.path] = content
 	}
 	return files, nil
 }
 
+// readFile reads a file that was one a moment ago.
 func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the paths are the operator's own
+	file, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) //nolint:gosec // the paths are the operator's own
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, reason(err))
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading %s: %w", path, errors.Join(err, errKind))
+	}
 	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 	switch {
 	case err != nil:

@@ -39,14 +39,27 @@ func Timeout(text string) (time.Duration, error) {
 	return timeout, nil
 }
 
-// Named is a flag that names a file or a directory; an empty path names none.
-type Named struct{ Flag, Path string }
+// Named is a flag that names a file or, if Dir, a directory; an empty path names
+// none.
+type Named struct {
+	Flag, Path string
+	Dir        bool
+}
 
-// Present names the first flag whose file or directory is not there.
+// Present names the first flag whose file or directory is not there, or is the
+// other of the two.
 func Present(all ...Named) error {
 	for _, named := range all {
-		if _, err := os.Stat(named.Path); err != nil && named.Path != "" {
+		if named.Path == "" {
+			continue
+		}
+		switch info, err := os.Stat(named.Path); {
+		case err != nil:
 			return fmt.Errorf("--%s: %w", named.Flag, err)
+		case named.Dir && !info.IsDir():
+			return fmt.Errorf("--%s: %s is not a directory", named.Flag, named.Path)
+		case !named.Dir && !info.Mode().IsRegular():
+			return fmt.Errorf("--%s: %s is not a file", named.Flag, named.Path)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,5 +100,30 @@ func TestWaitingEndsWhenAskedTo(t *testing.T) {
 	patient.DrainWait = time.Hour
 	if got := patient.Run(ctx, []string{"drain", "--admin", strings.TrimPrefix(admin.URL, "http://")}, io.Discard, io.Discard); got != 0 {
 		t.Errorf("%d, want 0", got)
+	}
+}
+
+func TestPresentNamesTheFlag(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		named Named
+		want  string
+	}{
+		"a file":                   {Named{Flag: "policy", Path: file}, ""},
+		"a directory":              {Named{Flag: "keys", Path: dir, Dir: true}, ""},
+		"none was given":           {Named{Flag: "keys", Dir: true}, ""},
+		"a file that is not there": {Named{Flag: "policy", Path: file + "s"}, "--policy: stat " + file + "s: no such file"},
+		"a directory for a file":   {Named{Flag: "policy", Path: dir}, "--policy: " + dir + " is not a file"},
+		"a device for a file":      {Named{Flag: "policy", Path: os.DevNull}, "--policy: " + os.DevNull + " is not a file"},
+		"a file for a directory":   {Named{Flag: "keys", Path: file, Dir: true}, "--keys: " + file + " is not a directory"},
+	} {
+		err := Present(Named{Flag: "good", Path: file}, c.named)
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }
