@@ -147,13 +147,5 @@ func (i *Issuer) noteFetch(f token.Fetch) {
 	for _, provider := range f.Providers {
 		i.metrics.jwksFetches.WithLabelValues(provider, string(f.Result)).Inc()
 	}
-	for _, err := range f.Skipped {
-		i.log.Warn("key of a remote key set is left out", "uri", f.URI, "error", err.Error())
-	}
-	if f.Err != nil {
-		i.log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
-	}
-	if f.Recovered {
-		i.log.Info("remote key set is fetched again", "uri", f.URI, "keys", f.Keys)
-	}
+	f.Log(i.log)
 }

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -59,7 +60,7 @@ func (s *Sidecar) load() (*site, error) {
 	}
 	doc, err := manifest.Parse(files[s.config.PolicyFile])
 	if err != nil {
-		return nil, &fileError{file: s.config.PolicyFile, err: err}
+		return nil, fmt.Errorf("reading %s: %w", s.config.PolicyFile, err)
 	}
 	keys, err := s.keys(files)
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *Sidecar) keys(files filewatch.Files) (bundle.Keys, error) {
 	if s.config.InPod() {
 		keys, err := bundle.File(files[filepath.Clean(s.config.KeysFile)])
 		if err != nil {
-			return nil, &fileError{file: s.config.KeysFile, err: err}
+			return nil, fmt.Errorf("reading %s: %w", s.config.KeysFile, err)
 		}
 		return keys, nil
 	}
@@ -90,18 +91,6 @@ func (s *Sidecar) keys(files filewatch.Files) (bundle.Keys, error) {
 }
 
 var errUnreadable = errors.New("reading policy and keys")
-
-// fileError says which file could not be understood.
-type fileError struct {
-	file string
-	err  error
-}
-
-// Error names the file.
-func (e *fileError) Error() string { return "reading " + e.file + ": " + e.err.Error() }
-
-// Unwrap is the reason.
-func (e *fileError) Unwrap() error { return e.err }
 
 // reloadResult puts the outcome of a reload into a closed set.
 func reloadResult(err error) string {
@@ -190,15 +179,7 @@ func (s *Sidecar) noteFetch(f token.Fetch) {
 	if in := s.current.Load(); in != nil && f.Err == nil {
 		s.open.withdraw(newLoaded(in, f.At), f.At)
 	}
-	for _, err := range f.Skipped {
-		s.log.Warn("key of a remote key set is left out", "uri", f.URI, "error", err.Error())
-	}
-	if f.Err != nil {
-		s.log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
-	}
-	if f.Recovered {
-		s.log.Info("remote key set is fetched again", "uri", f.URI, "keys", f.Keys)
-	}
+	f.Log(s.log)
 }
 
 // noteKept says what became of a key set that is kept across restarts.

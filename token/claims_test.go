@@ -53,6 +53,8 @@ func TestDates(t *testing.T) {
 		"exp negative":                              {map[string]any{"exp": -1}, policy.ClaimInvalid},
 		"exp negative with a fraction":              {map[string]any{"exp": is("-1.5")}, policy.ClaimInvalid},
 		"exp 1e400":                                 {map[string]any{"exp": is("1e400")}, policy.ClaimInvalid},
+		"exp 1e-400, which is zero":                 {map[string]any{"exp": is("1e-400")}, policy.Expired},
+		"exp minus zero, which is zero":             {map[string]any{"exp": is("-0")}, policy.Expired},
 		"exp beyond 2^53":                           {map[string]any{"exp": is("9007199254740993")}, policy.ClaimInvalid},
 		"exp that wraps 64 bits":                    {map[string]any{"exp": is("18446744075500000000")}, policy.ClaimInvalid},
 		"exp that wraps as a negative":              {map[string]any{"exp": is("9223372036854775807")}, policy.ClaimInvalid},
@@ -79,16 +81,21 @@ func TestDates(t *testing.T) {
 // could take for one.
 func TestDatesOfOtherTypes(t *testing.T) {
 	runClaims(t, nil, map[string]claimCase{
-		"exp 1e300":     {map[string]any{"exp": is("1e300")}, policy.ClaimInvalid},
-		"exp an object": {map[string]any{"exp": is("{}")}, policy.ClaimInvalid},
-		"exp false":     {map[string]any{"exp": false}, policy.ClaimInvalid},
-		"nbf 1e400":     {map[string]any{"nbf": is("1e400")}, policy.ClaimInvalid},
-		"nbf true":      {map[string]any{"nbf": true}, policy.ClaimInvalid},
-		"nbf an array":  {map[string]any{"nbf": []int64{at(-100)}}, policy.ClaimInvalid},
-		"iat 1e400":     {map[string]any{"iat": is("1e400")}, policy.ClaimInvalid},
-		"iat true":      {map[string]any{"iat": true}, policy.ClaimInvalid},
-		"iat negative":  {map[string]any{"iat": -5}, policy.ClaimInvalid},
-		"iat an array":  {map[string]any{"iat": []int64{at(-100)}}, policy.ClaimInvalid},
+		"exp 1e300":         {map[string]any{"exp": is("1e300")}, policy.ClaimInvalid},
+		"exp an object":     {map[string]any{"exp": is("{}")}, policy.ClaimInvalid},
+		"exp false":         {map[string]any{"exp": false}, policy.ClaimInvalid},
+		"nbf 1e400":         {map[string]any{"nbf": is("1e400")}, policy.ClaimInvalid},
+		"exp 2^53 and more": {map[string]any{"exp": is("9007199254740994.0")}, policy.ClaimInvalid},
+		"nbf an object":     {map[string]any{"nbf": is("{}")}, policy.ClaimInvalid},
+		"nbf -1e400":        {map[string]any{"nbf": is("-1e400")}, policy.ClaimInvalid},
+		"iat an object":     {map[string]any{"iat": is("{}")}, policy.ClaimInvalid},
+		"cnf null":          {map[string]any{"cnf": is("null")}, policy.ClaimInvalid},
+		"nbf true":          {map[string]any{"nbf": true}, policy.ClaimInvalid},
+		"nbf an array":      {map[string]any{"nbf": []int64{at(-100)}}, policy.ClaimInvalid},
+		"iat 1e400":         {map[string]any{"iat": is("1e400")}, policy.ClaimInvalid},
+		"iat true":          {map[string]any{"iat": true}, policy.ClaimInvalid},
+		"iat negative":      {map[string]any{"iat": -5}, policy.ClaimInvalid},
+		"iat an array":      {map[string]any{"iat": []int64{at(-100)}}, policy.ClaimInvalid},
 	})
 }
 
@@ -219,6 +226,7 @@ func TestSubject(t *testing.T) {
 		"minus zero":                   {is("-0"), policy.ClaimInvalid, ""},
 		"a number with a fraction":     {is("1.0"), policy.ClaimInvalid, ""},
 		"a number with an exponent":    {is("1e3"), policy.ClaimInvalid, ""},
+		"a number with a capital E":    {is("1E3"), policy.ClaimInvalid, ""},
 		"true":                         {true, policy.ClaimInvalid, ""},
 		"an array":                     {[]string{"a"}, policy.ClaimInvalid, ""},
 		"an object":                    {map[string]any{"id": 1}, policy.ClaimInvalid, ""},

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -265,5 +266,29 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if got := fetchOnce(t, token.RemotesConfig{}, insecure(uri)); got.Result != token.FetchFailed {
 		t.Errorf("result = %q (%v)", got.Result, got.Err)
+	}
+}
+
+// TestFetchIsLogged: operators search for these lines.
+func TestFetchIsLogged(t *testing.T) {
+	for name, c := range map[string]struct {
+		fetch token.Fetch
+		want  string
+	}{
+		"a good one says nothing": {token.Fetch{URI: "u", Result: token.FetchOK, Keys: 2}, ""},
+		"a failure": {token.Fetch{URI: "u", Result: token.FetchFailed, Err: io.EOF},
+			`level=WARN msg="remote key set was not fetched" uri=u result=error error=EOF` + "\n"},
+		"one that is good again, without a key": {token.Fetch{URI: "u", Result: token.FetchOK, Keys: 2, Skipped: []error{io.EOF}, Recovered: true},
+			`level=WARN msg="key of a remote key set is left out" uri=u error=EOF` + "\n" +
+				`level=INFO msg="remote key set is fetched again" uri=u keys=2` + "\n"},
+	} {
+		var out strings.Builder
+		c.fetch.Log(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})))
+		wantEqual(t, name, out.String(), c.want)
 	}
 }

@@ -77,7 +77,7 @@ func (s shelf) put(key feedKey, good *goodSet) error {
 	if s.dir == "" {
 		return nil
 	}
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.open()
 	if err != nil {
 		return fmt.Errorf("opening state directory: %w", err)
 	}
@@ -92,6 +92,10 @@ func (s shelf) put(key feedKey, good *goodSet) error {
 	}
 	return prune(root, name)
 }
+
+// open opens the directory. A pipe in its place has no dot in it, and is not waited
+// for.
+func (s shelf) open() (*os.Root, error) { return os.OpenRoot(s.dir + string(os.PathSeparator) + ".") }
 
 func ignoreAbsent(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
@@ -184,7 +188,7 @@ func (s shelf) take(key feedKey, now time.Time, maxStale time.Duration) (*goodSe
 	if s.dir == "" {
 		return nil, nil //nolint:nilnil // nothing kept is no error
 	}
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.open()
 	if err != nil {
 		return nil, fmt.Errorf("opening state directory: %w", err)
 	}
@@ -241,7 +245,7 @@ func openKept(root *os.Root, name string) (*os.File, error) {
 // may make files there.
 func checkKept(info fs.FileInfo) error {
 	switch {
-	case info.Size() > maxKeptBytes:
+	case !info.Mode().IsRegular() || info.Size() > maxKeptBytes:
 		return errKeptForm
 	case info.Mode().Perm()&0o022 != 0:
 		return errKeptAccess

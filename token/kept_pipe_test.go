@@ -54,3 +54,52 @@ func TestAPipeHoldsNoStart(t *testing.T) {
 		t.Errorf("a pipe was read: %q", data)
 	}
 }
+
+// Nor must a pipe in the place of the directory.
+func TestAPipeForADirectoryHoldsNoStart(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "state")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 2)
+	go func() {
+		_, err := shelf{dir: pipe}.take(feedKey{}, time.Now(), time.Hour)
+		failed <- err
+		failed <- shelf{dir: pipe}.put(feedKey{}, &goodSet{})
+	}()
+	for range 2 {
+		select {
+		case err := <-failed:
+			if err == nil {
+				t.Error("a pipe was taken for a directory")
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("opening waits for somebody who writes")
+		}
+	}
+}
+
+// What was opened is judged by itself: a pipe may have been given the number of the
+// file that was looked at, on file systems that use numbers again.
+func TestAnOpenPipeIsNoKeptSet(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "set")
+	for name, place := range map[string]func() error{
+		"a file": func() error { return os.WriteFile(path, nil, 0o600) },
+		"a pipe": func() error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		if err := place(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkKept(info); (err == nil) != (name == "a file") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -40,6 +40,10 @@ func TestCheckSecret(t *testing.T) {
 		"a JWK":                               {"HS256", []byte(`{"kty":"RSA","n":"xxxxxxxxxxxxxxxxxxxxxxxx","e":"AQAB"}`), false, token.ErrSecretLooksLikeKey},
 		"a JWKS":                              {"HS256", []byte(`{"keys":[{"kty":"RSA","n":"xxxxxxxxxxxxxx"}]}`), false, token.ErrSecretLooksLikeKey},
 		"an SSH key":                          {"HS256", []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvbw someone@example"), false, token.ErrSecretLooksLikeKey},
+		"a JWKS without keys":                 {"HS256", []byte(`{"keys":[], "note":"the issuer has published none yet"}`), true, token.ErrSecretLooksLikeKey},
+		"an SSH key on a curve":               {"HS256", []byte("ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY someone@example"), true, token.ErrSecretLooksLikeKey},
+		"an SSH key of a token":               {"HS256", []byte("sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5 someone@example"), true, token.ErrSecretLooksLikeKey},
+		"an SSH key of a token, on a curve":   {"HS256", []byte("sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNh someone@example"), true, token.ErrSecretLooksLikeKey},
 		"a JSON text that is no key":          {"HS256", []byte(`{"this":"is a secret that somebody wrote as JSON"}`), false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

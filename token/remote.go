@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -58,6 +59,20 @@ type Fetch struct {
 	Skipped []error
 	// Recovered says that it is good and the one before was not.
 	Recovered bool
+}
+
+// Log writes what an operator should know of it: keys that are left out, that it
+// failed, and that it is good again.
+func (f Fetch) Log(log *slog.Logger) {
+	for _, err := range f.Skipped {
+		log.Warn("key of a remote key set is left out", "uri", f.URI, "error", err.Error())
+	}
+	if f.Err != nil {
+		log.Warn("remote key set was not fetched", "uri", f.URI, "result", string(f.Result), "error", f.Err.Error())
+	}
+	if f.Recovered {
+		log.Info("remote key set is fetched again", "uri", f.URI, "keys", f.Keys)
+	}
 }
 
 // Remotes owns the fetching of remote key sets. It outlives policies: each
