@@ -38,7 +38,8 @@ func injectCommand() *cobra.Command {
 		Short: "Put the sidecar into the pods of manifests, as the webhook would",
 		Long: `Put the sidecar into the pods and pod templates of manifests, with the code of the
 webhook, and print the manifests. Everything else stays as it is, order and
-comments included. What was guarded, and what was not, is said on stderr.
+comments included. What was guarded, what was not, and what a container's author has
+to know, such as the address it is told to listen on (HOST), is said on stderr.
 
 The policies are those among the manifests and in the files of --policy; with
 --cluster those of the cluster. A pod belongs to the oldest policy of its
@@ -183,6 +184,9 @@ func report(out io.Writer, outcomes []podfile.Outcome, policies []v1alpha1.Agent
 			cell = output.Cell{Text: fmt.Sprintf("%s: guarded by AgentAuthPolicy %s at ports %s", name, o.Policy, ports)}
 		}
 		text.WriteString(output.Sentence(cell, "", terminal))
+		for _, change := range o.Changes {
+			text.WriteString(output.Sentence(output.Cell{Text: change}, "  ", terminal))
+		}
 		for _, warning := range o.Warnings {
 			text.WriteString(output.Sentence(output.Cell{Text: "warning: " + string(warning), Tone: output.Notice}, "", terminal))
 		}

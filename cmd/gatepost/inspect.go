@@ -31,7 +31,8 @@ func inspectCommand(now func() time.Time) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "inspect [TOKEN | -]",
 		Short: "Show what a token says, without believing it",
-		Long: `Show the header and the claims of a token, read from the argument or from stdin.
+		Long: `Show the header and the claims of a token, read from the argument or from stdin; first
+of all its algorithm and key, and whether it has expired.
 
 Nothing is verified: anybody can write a token that says the same. Use gatepost
 token verify to hold it against keys, and gatepost explain to see what a policy
@@ -65,6 +66,10 @@ func showInspection(to output.Printer, read unverified.Token, now time.Time) err
 	}
 	var text strings.Builder
 	text.WriteString(output.Paint("NOT VERIFIED: anybody can write a token that says this", output.Bad, to.Terminal) + "\n")
+	text.WriteString(output.Clean(gist(&read, now)) + "\n")
+	if read.Flaw != "" {
+		text.WriteString(output.Paint("Gatepost would refuse it as malformed_token: "+read.Flaw+".", output.Bad, to.Terminal) + "\n")
+	}
 	for _, part := range []struct {
 		name   string
 		object map[string]any
@@ -77,11 +82,30 @@ func showInspection(to output.Printer, read unverified.Token, now time.Time) err
 	if read.SignatureBytes >= 0 {
 		fmt.Fprintf(&text, "\nThe signature has %d bytes and was not looked at.\n", read.SignatureBytes)
 	}
-	if read.Flaw != "" {
-		text.WriteString("\n" + output.Paint("Gatepost would refuse it as malformed_token: "+read.Flaw+".", output.Bad, to.Terminal) + "\n")
-	}
 	_, err := io.WriteString(to.Out, text.String())
 	return err
+}
+
+// gist is what most people look for, in one line: by which key it claims to be
+// signed, and whether it has expired.
+func gist(read *unverified.Token, now time.Time) string {
+	key := "no kid"
+	if _, ok := read.Header["kid"]; ok {
+		key = "kid " + unverified.Text(read.Header, "kid")
+	}
+	life := "never expires: no exp"
+	_, named := read.Claims["exp"]
+	switch at, ok := read.Date("exp"); {
+	case read.Claims == nil:
+		life = "claims that cannot be read"
+	case ok && at.After(now):
+		life = "expires " + unverified.FromNow(at, now)
+	case ok:
+		life = "expired " + unverified.FromNow(at, now)
+	case named:
+		life = "exp is no date"
+	}
+	return "alg " + unverified.Text(read.Header, "alg") + ", " + key + ", " + life
 }
 
 // indented is a JSON object for people, cleaned line by line.

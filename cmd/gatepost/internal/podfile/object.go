@@ -119,6 +119,7 @@ func (o Options) pod(node *yaml.Node, outcome *Outcome) error {
 		return fmt.Errorf("reading what was injected: %w", err)
 	}
 	outcome.Policy, outcome.Ports, outcome.Warnings = policy.Name, status.Ports, warnings
+	outcome.Changes = changes(&pod, guarded)
 	return overlay(node, &pod, guarded)
 }
 

@@ -45,6 +45,8 @@ type Outcome struct {
 	Policy string
 	// Ports are the guarded ones.
 	Ports []int32
+	// Changes say what the pod's author has to know of its containers.
+	Changes []string
 	// Warnings are the injector's.
 	Warnings []inject.Warning
 }
