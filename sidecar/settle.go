@@ -13,6 +13,9 @@ const (
 	drainTime   = 5 * time.Second // within which they must come
 	lingerTime  = 2 * time.Second // during which a client may still read its answer
 	lingerBytes = 64 << 20        // discarded meanwhile
+
+	takeTime    = 30 * time.Second // within which a client takes the end of a short answer
+	shortAnswer = 64 << 10         // bytes of its body
 )
 
 // settle brings the connection into order after the answer. A client that is
@@ -27,6 +30,7 @@ func (s *Sidecar) settle(next handler) handler {
 		if x.w.hijacked {
 			return
 		}
+		x.hurry(s.takeTime)
 		if x.refused != 0 {
 			x.lingerRefused()
 			return
@@ -40,6 +44,16 @@ func (s *Sidecar) settle(next handler) handler {
 		}
 		x.conn.discard(s.base, lingerTime, lingerBytes)
 		panic(http.ErrAbortHandler) // the way to close a connection under net/http
+	}
+}
+
+// hurry bounds the time for what is left of a short answer. Its request does not count
+// any more, but its connection does, and net/http waits without end for a client that
+// asks on and on and reads none of its answers. What is left of a long one may have to
+// wait for much that is still on its way.
+func (x *exchange) hurry(within time.Duration) {
+	if x.w.sent.Load() <= shortAnswer {
+		_ = x.control().SetWriteDeadline(time.Now().Add(within)) // net/http takes it back before the next request
 	}
 }
 

@@ -43,6 +43,8 @@ type Sidecar struct {
 	turning     atomic.Int64 // being turned away
 	lot         *parking     // those that wait for a request
 
+	takeTime time.Duration // see there
+
 	begun  *wire.Budget // heads that are not complete
 	served *wire.Budget // heads of requests under way
 
@@ -74,7 +76,7 @@ func New(config Config) (*Sidecar, error) {
 	s := &Sidecar{
 		config: config, log: config.Log, logKey: []byte(rand.Text()),
 		registry: registry, metrics: newMetrics(registry),
-		sampler: telemetry.NewSampler(10), files: files, lot: newParking(parkTime),
+		sampler: telemetry.NewSampler(10), files: files, lot: newParking(parkTime), takeTime: takeTime,
 		begun: wire.NewBudget(begunHeads), served: wire.NewBudget(servedHeads),
 	}
 	s.ledger = &ledger{verifications: s.metrics.verifications}
