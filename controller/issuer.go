@@ -51,6 +51,7 @@ func addIssuers(mgr ctrl.Manager, cfg Config, m *metrics, policies *policyReconc
 	cache := mgr.GetCache()
 	err = ctrl.NewControllerManagedBy(mgr).Named("tokenissuer").
 		For(&v1alpha1.TokenIssuer{}, builder.WithPredicates(wantChanged())).
+		Watches(&v1alpha1.TokenIssuer{}, issuersOfURL(cache), builder.WithPredicates(wantChanged())).
 		Owns(&appsv1.Deployment{}).
 		Owns(&corev1.Service{}, builder.OnlyMetadata).
 		Owns(&corev1.ServiceAccount{}, builder.OnlyMetadata).

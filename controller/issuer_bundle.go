@@ -229,7 +229,7 @@ func loadsIssuer(data map[string][]byte, now time.Time) error {
 
 // bundle plans the bundle Secret and writes it.
 func (r *issuerReconciler) bundle(ctx context.Context, w issuerWorld) (issuerView, error) {
-	view := issuerView{accounts: w.accounts, selecting: w.selecting, deployment: w.deployment}
+	view := issuerView{accounts: w.accounts, selecting: w.selecting, rivals: w.rivals, deployment: w.deployment}
 	_, view.invalid = grant.Compile(w.issuer.Spec)
 	taken := foreign(w.had.secret, w.issuer)
 	if taken {

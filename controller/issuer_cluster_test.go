@@ -267,6 +267,19 @@ func TestAnIssuerThatServesSaysSo(t *testing.T) {
 	if got := issuer.Status.Endpoints; got.Service != want.Service || got.Token != want.Token || issuer.Status.ReadyReplicas != 2 {
 		t.Errorf("%d pods are ready, endpoints %+v", issuer.Status.ReadyReplicas, got)
 	}
+
+	rival := tokenIssuer(ns, "rival") // of the same URL
+	rival.Spec.SigningKeyRef.Name = "other"
+	create(t, rival)
+	issuerHas(t, issuer, yes, v1alpha1.ReasonServing, "other TokenIssuers (rival) have the same spec.issuer")
+	remove(t, rival)
+	eventually(t, func() string {
+		issuerHas(t, issuer, yes, v1alpha1.ReasonServing, "2 pods answer")
+		if message := meta.FindStatusCondition(issuer.Status.Conditions, ready).Message; strings.Contains(message, "rival") {
+			return message
+		}
+		return ""
+	})
 }
 
 func phases(key *v1alpha1.SigningKey) string {

@@ -29,6 +29,7 @@ type issuerView struct {
 	refused    string // which part the API server did not take
 	deployment *appsv1.Deployment
 	selecting  string
+	rivals     []string
 	accounts   accountsRead
 	pods       issuerPods
 }
@@ -126,7 +127,7 @@ func (v issuerView) readiness() condition {
 			return why
 		}
 	}
-	message := fmt.Sprintf("%d pods answer, and sign with key %s%s", v.pods.ready, v.signer.KID, v.unreplaced())
+	message := fmt.Sprintf("%d pods answer, and sign with key %s%s%s", v.pods.ready, v.signer.KID, v.unreplaced(), v.ofOneURL())
 	return holds(kind, v1alpha1.ReasonServing, strings.Join(append([]string{message}, v.notes...), "; "))
 }
 
@@ -226,6 +227,15 @@ func (v issuerView) selected() string {
 		return ""
 	}
 	return fmt.Sprintf("; AgentAuthPolicy %s selects these pods, and where injection is enabled admission refuses them, because a pod with Gatepost's Secrets is never guarded: narrow its spec.selector", v.selecting)
+}
+
+// ofOneURL is who else signs under the issuer's URL, as a part of a message.
+func (v issuerView) ofOneURL() string {
+	if len(v.rivals) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; other TokenIssuers (%s) have the same spec.issuer and another SigningKey, and whoever fetches keys from that URL finds those of one: give each a URL of its own, or the same spec.signingKeyRef",
+		someOf(v.rivals))
 }
 
 // replicaFailure is what the Deployment says of pods that could not be made.

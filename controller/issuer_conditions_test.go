@@ -1,14 +1,43 @@
 package controller
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gatepost.dev/gatepost/api/v1alpha1"
 	"gatepost.dev/gatepost/internal/keyring"
 )
+
+// One URL with the keys of two SigningKeys works for nobody who fetches them.
+func TestIssuersOfOneURLWithOtherKeysAreNamed(t *testing.T) {
+	issuer := func(name, url, key string) v1alpha1.TokenIssuer {
+		one := v1alpha1.TokenIssuer{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		one.Spec.Issuer, one.Spec.SigningKeyRef.Name = url, key
+		return one
+	}
+	const url = "https://auth.example.com/agents"
+	all := []v1alpha1.TokenIssuer{
+		issuer("self", url, "tokens"), issuer("z-rival", url, "other"), issuer("a-rival", url, "third"),
+		issuer("twin", url, "tokens"), issuer("elsewhere", url+"/b", "other"),
+	}
+	rivals := rivalsOf(&all[0], all)
+	if diff := cmp.Diff([]string{"a-rival", "z-rival"}, rivals); diff != "" {
+		t.Errorf("rivals (-want +got)\n%s", diff)
+	}
+	if none := rivalsOf(&all[4], all); none != nil {
+		t.Errorf("a URL of its own has rivals %v", none)
+	}
+	view := issuerView{rivals: rivals, pods: issuerPods{wanted: 1, all: 1, ready: 1}, signer: &keyring.SignerFile{KID: "k1"}, file: &keyring.File{}}
+	want := "1 pods answer, and sign with key k1; other TokenIssuers (a-rival, z-rival) have the same spec.issuer"
+	if got := view.readiness(); got.reason != v1alpha1.ReasonServing || !strings.HasPrefix(got.message, want) {
+		t.Errorf("got %+v, want %s", got, want)
+	}
+}
 
 // An issuer whose pods cannot be made, or cannot be replaced, says which policy
 // selects them.

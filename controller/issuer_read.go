@@ -24,6 +24,7 @@ type issuerWorld struct {
 	deployment *appsv1.Deployment // nil: there is none with our label
 	accounts   accountsRead
 	selecting  string               // a policy that selects the issuer's pods; empty: none does
+	rivals     []string             // issuers of the same URL with other keys
 	proved     map[types.UID]string // by pod, the key that it proved to sign with
 }
 
@@ -97,6 +98,11 @@ func (r *issuerReconciler) read(ctx context.Context, issuer *v1alpha1.TokenIssue
 	if w.exchanges() {
 		w.accounts.text, w.accounts.again, w.accounts.err = r.accounts.document(ctx)
 	}
+	var issuers v1alpha1.TokenIssuerList
+	if err := r.client.List(ctx, &issuers, client.InNamespace(issuer.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return w, fmt.Errorf("listing issuers: %w", err)
+	}
+	w.rivals = rivalsOf(issuer, issuers.Items)
 	w.selecting, err = r.selecting(ctx, issuer)
 	return w, err
 }

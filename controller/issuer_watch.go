@@ -23,6 +23,29 @@ func issuersOfKey(cache client.Reader) handler.EventHandler {
 	})
 }
 
+// issuersOfURL says which other issuers have the URL of one that comes, goes or
+// changes.
+func issuersOfURL(cache client.Reader) handler.EventHandler {
+	return issuersWhere(cache, func(issuer *v1alpha1.TokenIssuer, object client.Object) bool {
+		other, isIssuer := object.(*v1alpha1.TokenIssuer)
+		return isIssuer && other.Name != issuer.Name && other.Spec.Issuer == issuer.Spec.Issuer
+	})
+}
+
+// rivalsOf names the issuers of the namespace that sign under an issuer's URL with
+// another SigningKey, in the order of the alphabet.
+func rivalsOf(issuer *v1alpha1.TokenIssuer, all []v1alpha1.TokenIssuer) []string {
+	var names []string
+	for i := range all {
+		other := &all[i]
+		if other.Name != issuer.Name && other.Spec.Issuer == issuer.Spec.Issuer && other.Spec.SigningKeyRef.Name != issuer.Spec.SigningKeyRef.Name {
+			names = append(names, other.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // usesKey reports whether an issuer signs or verifies with a SigningKey.
 func usesKey(issuer *v1alpha1.TokenIssuer, key string) bool {
 	return issuer.Spec.SigningKeyRef.Name == key || verifiesFor(issuer, func(provider *policy.Provider) bool { return refersToKey(provider, key) })
