@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,21 +72,23 @@ func (x *exchange) sessionForm() (form, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, _ := token.ParseObject(string(body)) // what is none asks for nothing
-	if fields, _ := url.ParseQuery(string(body)); narrows(fields) || narrows(object) {
+	if fields, _ := url.ParseQuery(string(body)); narrows(fields) || names(string(body)) {
 		return nil, errFormType
 	}
 	return nil, nil
 }
 
-// narrows reports whether somebody asks for less than all.
-func narrows[V any](asked map[string]V) bool {
-	for _, name := range []string{"scope", "resource", "audience"} {
-		if _, ok := asked[name]; ok {
-			return true
-		}
-	}
-	return false
+// narrowing are the parameters by which somebody asks for less than all.
+var narrowing = []string{"scope", "resource", "audience"}
+
+func narrows(asked url.Values) bool { return slices.ContainsFunc(narrowing, asked.Has) }
+
+// names reports whether a narrowing parameter is named in a body that is no form: as
+// a string of JSON, or as a part of multipart/form-data, in quotes or without.
+func names(body string) bool {
+	return slices.ContainsFunc(narrowing, func(name string) bool {
+		return strings.Contains(body, `"`+name+`"`) || strings.Contains(body, "name="+name)
+	})
 }
 
 // session finds who asks, or answers why nobody is known.
