@@ -1,9 +1,12 @@
 package lint_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gatepost.dev/gatepost/cmd/gatepost/internal/lint"
 	"gatepost.dev/gatepost/internal/manifest"
@@ -55,12 +58,15 @@ func TestPitfalls(t *testing.T) {
 	}
 }
 
-// FuzzCheck: an error is found just where a sidecar would refuse the file.
+// FuzzCheck: an error is found just where a sidecar would refuse the file. A file
+// that it would take has nothing else said of it among other manifests.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte(head + jwt))
 	f.Add([]byte(head + jwt + "  protectedResource: {resource: \"https://a.example\"}\n"))
 	f.Add([]byte(head + "  jwts: {}\n"))
 	f.Add([]byte("kind: TokenIssuer\n"))
+	f.Add([]byte("%YAML 1.1\n---\n" + head + jwt))
+	f.Add([]byte("{\n\t\"apiVersion\": \"gatepost.dev/v1alpha1\", \"kind\": \"AgentAuthPolicy\", \"metadata\": {\"name\": \"a\"}, \"spec\": {\"apiKeyAuth\": {\"credentialSelector\": {}}}}"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		found := lint.Check("f", content, noon)
@@ -69,6 +75,17 @@ func FuzzCheck(f *testing.F) {
 		_, wrongIssuer := manifest.ParseIssuer(content)
 		if wrongPolicy != nil && wrongIssuer != nil && !refused {
 			t.Errorf("no error is found in %q", content)
+		}
+		if wrongPolicy == nil || wrongIssuer == nil {
+			var alone, among lint.Report
+			alone.Add("f", content, false, noon)
+			among.Add("f", append(slices.Clone(content), "\n---\nkind: Service\n"...), true, noon)
+			if diff := cmp.Diff(found, alone.Findings); diff != "" || alone.Checked == 0 {
+				t.Errorf("of %q something else is said by Add (-Check +Add):\n%s", content, diff)
+			}
+			if diff := cmp.Diff(found, among.Findings); diff != "" || among.Skipped != 1 {
+				t.Errorf("of %q something else is said before a Service (-Check +Add):\n%s", content, diff)
+			}
 		}
 		for _, one := range found {
 			if one.Says == "" || one.File != "f" {
