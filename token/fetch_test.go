@@ -276,11 +276,15 @@ func TestFetchIsLogged(t *testing.T) {
 		want  string
 	}{
 		"a good one says nothing": {token.Fetch{URI: "u", Result: token.FetchOK, Keys: 2}, ""},
-		"a failure": {token.Fetch{URI: "u", Result: token.FetchFailed, Err: io.EOF},
-			`level=WARN msg="remote key set was not fetched" uri=u result=error error=EOF` + "\n"},
-		"one that is good again, without a key": {token.Fetch{URI: "u", Result: token.FetchOK, Keys: 2, Skipped: []error{io.EOF}, Recovered: true},
+		"a failure": {
+			token.Fetch{URI: "u", Result: token.FetchFailed, Err: io.EOF},
+			`level=WARN msg="remote key set was not fetched" uri=u result=error error=EOF` + "\n",
+		},
+		"one that is good again, without a key": {
+			token.Fetch{URI: "u", Result: token.FetchOK, Keys: 2, Skipped: []error{io.EOF}, Recovered: true},
 			`level=WARN msg="key of a remote key set is left out" uri=u error=EOF` + "\n" +
-				`level=INFO msg="remote key set is fetched again" uri=u keys=2` + "\n"},
+				`level=INFO msg="remote key set is fetched again" uri=u keys=2` + "\n",
+		},
 	} {
 		var out strings.Builder
 		c.fetch.Log(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

@@ -59,10 +59,8 @@ func stat(paths []string) ([]stamp, error) {
 			return nil, fmt.Errorf("looking at %s: %w", path, reason(err))
 		case info.IsDir():
 			stamps, err = statDir(stamps, path, true)
-		case !info.Mode().IsRegular():
-			err = fmt.Errorf("looking at %s: %w", path, errKind)
 		default:
-			stamps = append(stamps, newStamp(path, info))
+			stamps, err = statFile(stamps, path, info)
 		}
 		if err != nil {
 			return nil, err
@@ -93,19 +91,26 @@ func statDir(stamps []stamp, dir string, deep bool) ([]stamp, error) {
 		case info.IsDir() && !deep:
 			continue
 		case info.IsDir():
-			if stamps, err = statDir(stamps, path, false); err != nil {
-				return nil, err
-			}
-		case !info.Mode().IsRegular():
-			return nil, fmt.Errorf("looking at %s: %w", path, errKind)
+			stamps, err = statDir(stamps, path, false)
 		default:
-			stamps = append(stamps, newStamp(path, info))
+			stamps, err = statFile(stamps, path, info)
+		}
+		if err != nil {
+			return nil, err
 		}
 		if len(stamps) > maxFiles {
 			return nil, fmt.Errorf("listing %s: more than %d files: point at a directory that holds keys only", dir, maxFiles)
 		}
 	}
 	return stamps, nil
+}
+
+// statFile adds one file.
+func statFile(stamps []stamp, path string, info fs.FileInfo) ([]stamp, error) {
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("looking at %s: %w", path, errKind)
+	}
+	return append(stamps, newStamp(path, info)), nil
 }
 
 // read returns the contents of the files that stamps name.
