@@ -99,7 +99,7 @@ func (i *Issuer) serveUntil(ctx context.Context, public net.Listener, private []
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	i.drain(server) //nolint:contextcheck // ctx has ended: that is why
+	i.drain(server)
 	cancel()
 	_ = admin.Close() // nobody is owed an answer there
 	group.Wait()
