@@ -255,6 +255,16 @@ func (h *house) create(t *testing.T, pod *corev1.Pod, options ...client.CreateOp
 	return ""
 }
 
+// guards creates the pod, which must get the sidecar: a refusal may speak of guarded
+// pods too.
+func (h *house) guards(t *testing.T, pod *corev1.Pod, options ...client.CreateOption) error {
+	t.Helper()
+	if got := h.create(t, pod, options...); got != "guarded" {
+		return fmt.Errorf("got %q, want a guarded pod", got)
+	}
+	return nil
+}
+
 // want fails unless got contains it; "" and "guarded" must be all there is.
 func want(t *testing.T, got, want string) {
 	t.Helper()
@@ -300,7 +310,7 @@ func TestAdmission(t *testing.T) {
 func (h *house) waitForPolicies(t *testing.T) {
 	t.Helper()
 	eventually(t, "waiting for the policy on guarded pods", func() error {
-		return contains(h.create(t, agent("agents", chat, handMade("localhost/other:dev")), client.DryRunAll), "guarded") // the webhook mends it
+		return h.guards(t, agent("agents", chat, handMade("localhost/other:dev")), client.DryRunAll) // the webhook mends it
 	})
 	eventually(t, "waiting for the policy on the controller", func() error {
 		pod := agent("elsewhere", nil)

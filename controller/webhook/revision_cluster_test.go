@@ -25,7 +25,7 @@ func (h *house) testRevision(t *testing.T) {
 	}
 	admitted := func(options ...client.CreateOption) (*corev1.Pod, error) {
 		pod := boasting()
-		if err := contains(h.create(t, pod, options...), "guarded"); err != nil {
+		if err := h.guards(t, pod, options...); err != nil {
 			return nil, err
 		}
 		return pod, nil

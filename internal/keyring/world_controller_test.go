@@ -85,8 +85,11 @@ func (w *world) distributed(state *State) int64 {
 
 // comesLater reports whether a bundle is that of a policy which was made later than
 // the others. Nobody could have observed a signer that keeps an old key and calls
-// its agents alone.
-func (w *world) comesLater(bundle int) bool { return bundle > 0 && !w.kind.stubborn }
+// its agents alone. Where a cluster is restored to a time before the policy, its pods
+// go too, which these here do not: then it is waited for.
+func (w *world) comesLater(bundle int) bool {
+	return bundle > 0 && !w.kind.stubborn && !w.restored
+}
 
 // floor is the highest generation that any bundle or sidecar names.
 func (w *world) floor() int64 {
@@ -301,11 +304,10 @@ func (w *world) reconcilePolicies() {
 				w.deliver(i)
 			}
 		}
-		late := 5.0
-		if b.value == nil && w.comesLater(i) {
-			late = 50
-		}
-		if w.chance(late) && !w.calm {
+		// Nobody could tell a leader that was paused for hours that the first bundle of a
+		// policy, which no other has made either, is one of the past.
+		fresh := b.value == nil && w.comesLater(i)
+		if w.chance(5) && !w.calm && !fresh {
 			w.paused = append(w.paused, write)
 			continue
 		}

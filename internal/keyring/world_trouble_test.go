@@ -370,11 +370,13 @@ func (w *world) hurry(value Octets) {
 	w.imports.Current = value
 	t := &w.tokens[w.mat(value)]
 	t.lenient = true
+	marked := slices.ContainsFunc(w.bundles, func(b object[*file]) bool { return b.value.has(w.mat(value)) })
 	if s := w.state.value; s != nil {
 		known := run{state: s}
-		if !known.isRevoked(known.mark(value)) {
-			t.banned = 0 // it comes back after its mark was lost
-		}
+		marked = known.isRevoked(known.mark(value))
+	}
+	if !marked {
+		t.banned = 0 // it comes back after its mark was lost
 	}
 }
 
