@@ -19,6 +19,12 @@ const (
 	firstUnprivileged int32 = 1024
 )
 
+// Loopback is where an agent is told to listen: only the sidecar reaches it there.
+const Loopback = "127.0.0.1"
+
+// HostVariables are the environment variables that tell an agent where.
+func HostVariables() []string { return []string{"UVICORN_HOST", "HOST"} }
+
 // prepareAgents moves the agents to 127.0.0.1 where a variable can do it, gives
 // them time to drain and keeps their last words. Commands are never rewritten.
 func prepareAgents(pod *corev1.Pod, ports []int32) []Warning {
@@ -30,9 +36,9 @@ func prepareAgents(pod *corev1.Pod, ports []int32) []Warning {
 			continue
 		}
 		found = true
-		for _, name := range []string{"UVICORN_HOST", "HOST"} {
+		for _, name := range HostVariables() {
 			if !slices.ContainsFunc(agent.Env, func(env corev1.EnvVar) bool { return env.Name == name }) {
-				agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: "127.0.0.1"})
+				agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: Loopback})
 			}
 		}
 		addPreStop(pod, agent)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"gatepost.dev/gatepost/api/v1alpha1"
 )
 
 // Report is what there is to say about files of manifests.
@@ -152,11 +154,11 @@ func kindOf(document []byte, found bool) kind {
 func kindNamed(name, version string, found bool) kind {
 	isOurs := strings.HasPrefix(version, "gatepost.dev/")
 	switch {
-	case name == "AgentAuthPolicy", name == "TokenIssuer":
+	case name == v1alpha1.KindAgentAuthPolicy, name == v1alpha1.KindTokenIssuer:
 		return root
-	case name == "APIKey" && (isOurs || version == ""):
+	case name == v1alpha1.KindAPIKey && (isOurs || version == ""):
 		return key
-	case name == "SigningKey":
+	case name == v1alpha1.KindSigningKey:
 		return other
 	case isOurs, name == "" && !found:
 		return root

@@ -6,10 +6,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-)
 
-// loopback is where the injector tells agents to listen.
-const loopback = "127.0.0.1"
+	"gatepost.dev/gatepost/controller/inject"
+)
 
 // changes are what the author of a pod has to know of its containers, by what
 // the injector made of them: where they are told to listen, and how they end.
@@ -22,11 +21,11 @@ func changes(before, after *corev1.Pod) []string {
 		was, is := &before.Spec.Containers[i], &after.Spec.Containers[i]
 		if names := newVariables(was, is); len(names) > 0 {
 			said = append(said, fmt.Sprintf("container %s: sets %s to %s, where only the sidecar reaches it; a program that reads neither has to be told, such as by --host %s",
-				is.Name, strings.Join(names, " and "), loopback, loopback))
+				is.Name, strings.Join(names, " and "), inject.Loopback, inject.Loopback))
 		}
 		for _, name := range openVariables(was, is) {
 			said = append(said, fmt.Sprintf("container %s: keeps its own %s; a program that listens elsewhere than on %s fails to start",
-				is.Name, name, loopback))
+				is.Name, name, inject.Loopback))
 		}
 		if seconds := newSleep(was, is); seconds > 0 {
 			said = append(said, fmt.Sprintf("container %s: goes on serving for %d seconds when its pod ends (preStop)", is.Name, seconds))
@@ -55,7 +54,7 @@ func openVariables(was, is *corev1.Container) []string {
 	}
 	var names []string
 	for _, env := range was.Env {
-		if slices.Contains([]string{"HOST", "UVICORN_HOST"}, env.Name) && env.Value != loopback && env.Value != "localhost" {
+		if slices.Contains(inject.HostVariables(), env.Name) && env.Value != inject.Loopback && env.Value != "localhost" {
 			names = append(names, env.Name)
 		}
 	}
